@@ -1,0 +1,203 @@
+"""The whole way in one place: photograph, tiles, network, crack map, cracks, measures.
+
+Legend: H, W height and width of the picture; h, w of what the network sees, which is the tile
+enlarged by the network's input scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from fissura import decode, windows
+from fissura.config import PredictSettings, build_settings
+from fissura.engines import Engine, open_engine
+from fissura.frames import find_images, from_array, read_image
+from fissura.measure import measure_cracks
+from fissura.measure.scale import from_mm_per_px, parse_gsd_from
+from fissura.refine.clean import clean_mask
+from fissura.types import FloatMap, Frame, InputError, Result, Scale, UInt8Image
+
+Source: TypeAlias = "str | Path | Frame | np.ndarray[Any, Any]"
+OnError: TypeAlias = Callable[[str, InputError], None]
+
+
+@dataclass(frozen=True)
+class Prediction(Result):
+    """A Result that can draw itself, save itself and turn into plain values."""
+
+    def plot(self) -> UInt8Image:
+        """The picture with every crack outlined and labelled, H×W×3 RGB."""
+        from fissura.report import plot
+
+        return plot(self)
+
+    def save(
+        self,
+        out_dir: str | Path,
+        formats: Sequence[str] = ("json", "csv", "overlay", "masks", "html"),
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the reports named in `formats` under `out_dir` and return that folder."""
+        from fissura.report import prepare_output, writers
+
+        out_dir = Path(out_dir)
+        prepare_output(out_dir, overwrite)
+        with writers(formats, out_dir) as write:
+            write(self)
+        return out_dir
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, as `results.json` has it."""
+        from fissura.report import to_dict
+
+        return to_dict(self)
+
+
+def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> FloatMap:
+    """Probability of crack, H×W: the picture in tiles, each enlarged to the network's scale."""
+    factor = settings.input_scale or engine.card.input_scale
+
+    def run(tile: UInt8Image) -> FloatMap:
+        height, width = tile.shape[:2]
+        w, h = int(factor * width + 0.5), int(factor * height + 0.5)
+        enlarged = cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR)
+        raw = engine.run(np.asarray(enlarged, np.uint8))
+        return decode.crack_map(raw, (height, width), (h, w))
+
+    size = windows.automatic_tile(image.shape[:2], settings.tile, settings.overlap)
+    return windows.map_tiles(image, run, *size)
+
+
+def find_scale(settings: PredictSettings, size_hw: tuple[int, int]) -> Scale | None:
+    """Millimetres per pixel as the settings give them, or None."""
+    if settings.mm_per_px is not None:
+        return from_mm_per_px(settings.mm_per_px)
+    if settings.gsd_from is not None:
+        return parse_gsd_from(settings.gsd_from, size_hw)
+    return None
+
+
+def resolve(settings: PredictSettings, engine: Engine) -> PredictSettings:
+    """The settings with the model's own values in place of None."""
+    own = {
+        "engine": engine.name,
+        "threshold": settings.threshold or engine.card.threshold,
+        "input_scale": settings.input_scale or engine.card.input_scale,
+    }
+    return build_settings(PredictSettings, settings.model_dump() | own, engine.card.name)
+
+
+def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Prediction:
+    """Find, clean and measure the cracks of one picture."""
+    settings = resolve(settings, engine)
+    assert settings.threshold is not None
+    probability = crack_map(frame.image, engine, settings)
+    mask = clean_mask(
+        probability,
+        settings.threshold,
+        settings.low_threshold,
+        settings.min_area_px,
+        settings.max_hole_px,
+    )
+    scale = find_scale(settings, frame.size_hw)
+    cracks = measure_cracks(mask, probability, frame.image, scale, settings.blur_px)
+    return Prediction(
+        source=frame.source,
+        size_hw=frame.size_hw,
+        model=engine.card.name,
+        weights_sha256=engine.card.weights_sha256,
+        settings=settings.model_dump(),
+        cracks=cracks,
+        frame_index=frame.index,
+        time_s=frame.time_s,
+        gps=frame.gps,
+        scale=scale,
+        notes=frame.notes,
+        image=frame.image,
+        crack_map=probability,
+        mask=mask,
+    )
+
+
+def refuse(source: str, error: InputError) -> None:
+    """The default for pictures that cannot be read: stop and say which."""
+    raise error
+
+
+def find_sources(
+    sources: Sequence[str | Path], recursive: bool = False, on_error: OnError = refuse
+) -> list[Path]:
+    """The pictures behind files, folders and globs, each once; empty sources go to `on_error`."""
+    found: dict[Path, None] = {}
+    for source in sources:
+        try:
+            found.update(dict.fromkeys(find_images([source], recursive)))
+        except InputError as error:
+            on_error(str(source), error)
+    return list(found)
+
+
+def predict(
+    sources: Iterable[Source],
+    engine: Engine,
+    settings: PredictSettings,
+    on_error: OnError = refuse,
+) -> Iterator[Prediction]:
+    """One Prediction per picture, made when asked for; unreadable ones go to `on_error`."""
+    for source in sources:
+        try:
+            yield predict_frame(_as_frame(source, settings.max_pixels), engine, settings)
+        except InputError as error:
+            on_error(source if isinstance(source, str) else str(source), error)
+
+
+def _as_frame(source: Source, max_pixels: int) -> Frame:
+    if isinstance(source, Frame):
+        return source
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    return read_image(Path(source), max_pixels)
+
+
+class Predictor:
+    """A network ready to predict; make one with `fissura.load`."""
+
+    def __init__(self, engine: Engine, settings: PredictSettings) -> None:
+        find_scale(settings, (1, 1))
+        self.engine = engine
+        self.settings = resolve(settings, engine)
+
+    def predict(
+        self,
+        source: Source | Sequence[Source],
+        recursive: bool = False,
+        on_error: OnError = refuse,
+    ) -> Iterator[Prediction]:
+        """Results, one at a time, of an array, a Frame, a file, a glob, a folder or a list of them.
+
+        A picture that cannot be read raises InputError, or goes to `on_error(source, error)`.
+        """
+        parts = [source] if isinstance(source, str | Path | Frame | np.ndarray) else source
+        return predict(_expand(parts, recursive, on_error), self.engine, self.settings, on_error)
+
+
+def _expand(parts: Sequence[Source], recursive: bool, on_error: OnError) -> Iterator[Source]:
+    for part in parts:
+        if isinstance(part, str | Path):
+            yield from find_sources([part], recursive, on_error)
+        else:
+            yield part
+
+
+def load(model: str | Path = "cgnet", **settings: Any) -> Predictor:
+    """A Predictor for a shipped model's name or an exported file; settings as PredictSettings."""
+    values = {"model": str(model), **settings}
+    checked = build_settings(PredictSettings, values, "fissura.load")
+    engine = open_engine(checked.model, checked.engine, checked.precision, checked.threads)
+    return Predictor(engine, checked)
