@@ -10,10 +10,14 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from fissura.types import Quantity, Result
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -113,22 +117,21 @@ def _cell(value: Any) -> str:
 class Progress:
     """A bar on a terminal, one plain line per step elsewhere, nothing where `quiet`."""
 
-    def __init__(self, total: int, label: str, quiet: bool) -> None:
-        self._total = total
+    def __init__(self, label: str, quiet: bool) -> None:
+        self.total = 0
         self._done = 0
         self._label = label
         self._bar: Any = None
-        self._plain = not quiet and not sys.stderr.isatty()
-        self._wants_bar = not quiet and sys.stderr.isatty()
+        self._quiet = quiet
 
     def __enter__(self) -> Self:
-        if self._wants_bar:
+        if not self._quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
 
             self._bar = Bar(console=Console(stderr=True), transient=True)
             self._bar.start()
-            self._task = self._bar.add_task(self._label, total=self._total)
+            self._task = self._bar.add_task(self._label, total=None)
         return self
 
     def __exit__(
@@ -141,34 +144,90 @@ class Progress:
             self._bar.stop()
 
     def step(self, line: str) -> None:
-        """One input is finished, well or badly."""
+        """One input is finished."""
         self._done += 1
         if self._bar is not None:
-            self._bar.advance(self._task)
-        if self._plain:
-            print(f"[{self._done}/{self._total}] {line}", flush=True)
+            self._bar.update(self._task, completed=self._done, total=self.total, description=line)
+        elif not self._quiet:
+            print(f"[{self._done}/{self.total}] {line}", flush=True)
 
     def failed(self, line: str) -> None:
         """One input could not be used: said on standard error, and counted."""
         complain(line)
-        self.step("failed")
+        self._done += 1
 
 
-class JsonStream:
-    """One JSON document written piece by piece, so that memory does not grow with its length.
+class Tally:
+    """What a run found: pictures, cracks, the longest and the widest."""
 
-    Closed properly even when the work is interrupted.
+    def __init__(self) -> None:
+        self.pictures = 0
+        self.cracks = 0
+        self._extremes: dict[str, dict[str, Any]] = {}
+
+    def add(self, result: Result) -> None:
+        """Count one picture."""
+        self.pictures += 1
+        self.cracks += len(result.cracks)
+        for crack in result.cracks:
+            measures = crack.mm or crack.px
+            self._keep("longest", measures.length, result.source)
+            self._keep("widest", measures.width_max, result.source)
+
+    def _keep(self, name: str, quantity: Quantity, source: str) -> None:
+        best = self._extremes.get(name)
+        if quantity.value is not None and (best is None or quantity.value > best["value"]):
+            found = {"value": quantity.value, "unit": quantity.unit, "source": source}
+            self._extremes[name] = found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts, and the extremes with their picture."""
+        extremes = {name: self._extremes.get(name) for name in ("longest", "widest")}
+        return {"pictures": self.pictures, "cracks": self.cracks, **extremes}
+
+    def lines(self) -> dict[str, str]:
+        """The same for people."""
+        told = {
+            name: f"{found['value']:.3g} {found['unit']} ({found['source']})"
+            for name, found in self._extremes.items()
+        }
+        return {"pictures": str(self.pictures), "cracks": str(self.cracks), **told}
+
+
+class PredictRun:
+    """What `fissura predict` shows while it works: progress, failures, results as JSON, a summary.
+
+    The JSON document is written piece by piece, so that memory does not grow with its length, and
+    it is closed properly even when the work is interrupted.
     """
 
-    def __init__(self, enabled: bool, list_name: str) -> None:
-        self._enabled = enabled
-        self._list_name = list_name
-        self._count = 0
-        self._rest: dict[str, Any] = {}
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._progress = Progress("reading", quiet=as_json)
+        self._tally = Tally()
+        self._failures: list[dict[str, str]] = []
+        self._out: str | None = None
 
     def __enter__(self) -> Self:
-        self._write(f"{{\n{json.dumps(self._list_name)}: [")
+        self._progress.__enter__()
         return self
+
+    def start(self, total: int, out: str) -> None:
+        """The pictures are counted and the folder for the results is ready."""
+        self._progress.total = total
+        self._out = out
+        self._write(f'{{\n"out": {_compact(out)},\n"results": [')
+
+    def failed(self, source: str, error: Exception) -> None:
+        """One input could not be used."""
+        self._failures.append({"source": source, "error": str(error)})
+        self._progress.failed(str(error))
+
+    def add(self, result: Result, document: dict[str, Any] | None) -> None:
+        """One picture is finished; `document` is its JSON form."""
+        self._write(f"{',' if self._tally.pictures else ''}\n{_compact(document)}")
+        self._tally.add(result)
+        self._progress.step(f"{result.source}: {plural(len(result.cracks), 'crack')}")
 
     def __exit__(
         self,
@@ -176,23 +235,37 @@ class JsonStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        rest = "".join(f",\n{json.dumps(k)}: {_compact(v)}" for k, v in self._rest.items())
-        self._write(f"\n]{rest}\n}}\n")
+        self._progress.__exit__(kind, error, trace)
+        if self._out is None:
+            return
+        summary, failed = _compact(self._tally.to_dict()), _compact(self._failures)
+        self._write(f'\n],\n"summary": {summary},\n"failed": {failed}\n}}\n')
+        if not self._as_json:
+            self._summarise(self._out)
 
-    def item(self, document: Any) -> None:
-        """Append one entry to the list."""
-        if self._enabled:
-            self._write(f"{',' if self._count else ''}\n{_compact(document)}")
-        self._count += 1
+    def _summarise(self, out: str) -> None:
+        print()
+        for name, text in self._tally.lines().items():
+            print(f"{name:9} {text}")
+        if self._failures:
+            print(f"{'failed':9} {len(self._failures)}")
+        page = Path(out) / "report.html"
+        print(f"{'results':9} {page if page.is_file() else out}")
 
-    def finish(self, **rest: Any) -> None:
-        """What follows the list."""
-        self._rest = rest
+    @property
+    def exit_code(self) -> int:
+        """1 if an input failed."""
+        return SOME_FAILED if self._failures else DONE
 
     def _write(self, text: str) -> None:
-        if self._enabled:
+        if self._as_json:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 crack`, `2 cracks`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _compact(document: Any) -> str:
@@ -204,7 +277,7 @@ def split_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def pairs(names: Iterable[str], options: Any) -> dict[str, Any]:
+def given(names: Iterable[str], options: Any) -> dict[str, Any]:
     """The options among `names` that were given (are not None)."""
     values = {name: getattr(options, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}

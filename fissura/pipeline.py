@@ -7,6 +7,7 @@ enlarged by the network's input scale.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,19 +45,38 @@ class Prediction(Result):
         overwrite: bool = False,
     ) -> Path:
         """Write the reports named in `formats` under `out_dir` and return that folder."""
-        from fissura.report import prepare_output, writers
-
-        out_dir = Path(out_dir)
-        prepare_output(out_dir, overwrite)
-        with writers(formats, out_dir) as write:
+        with open_writers(formats, Path(out_dir), overwrite) as write:
             write(self)
-        return out_dir
+        return Path(out_dir)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the arrays, as `results.json` has it."""
-        from fissura.report import to_dict
+        from fissura.report import result_to_dict
 
-        return to_dict(self)
+        return result_to_dict(self)
+
+
+@contextmanager
+def open_writers(
+    formats: Sequence[str], out_dir: Path, overwrite: bool = False
+) -> Iterator[Callable[[Result], None]]:
+    """A function that writes a result in every format; the files are closed on leaving."""
+    from fissura.report import WRITERS, prepare_output
+
+    unknown = [name for name in formats if name not in WRITERS]
+    if unknown or not formats:
+        raise InputError(
+            f"formats: no {', '.join(unknown) or 'name'}; choose from {', '.join(WRITERS)}"
+        )
+    prepare_output(out_dir, overwrite)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(WRITERS[name](out_dir)) for name in dict.fromkeys(formats)]
+
+        def write(result: Result) -> None:
+            for writer in opened:
+                writer.write(result)
+
+        yield write
 
 
 def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> FloatMap:
