@@ -60,6 +60,24 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A picture of a data set with its truth: H×W×3 uint8 RGB, bool H×W (None where unmasked).
+
+    `name` is the stem below the set's image folder, `set` the data set's name.
+    """
+
+    image: UInt8Image
+    mask: BoolMask | None
+    name: str
+    set: str
+
+    def __post_init__(self) -> None:
+        if self.mask is not None:
+            want, got = self.image.shape[:2], self.mask.shape
+            _require(want == got, f"{self.set}/{self.name}: picture {want} but mask {got} (H, W)")
+
+
+@dataclass(frozen=True)
 class Tile:
     """A rectangle of an image: rows top to bottom, columns left to right, ends excluded."""
 
