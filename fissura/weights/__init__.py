@@ -1,1 +1,124 @@
-""""""
+"""The weights that ship, and what every model file says about itself.
+
+ONNX and safetensors files carry the same notes, one per field of `ModelCard`, under
+"fissura.<field>" and encoded as JSON. `fissura.weights.network` writes and reads the tensors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from fissura.types import InputError
+from fissura.weights.files import read_metadata
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Above0 = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+
+PREFIX = "fissura."
+SUFFIXES = (".onnx", ".safetensors")
+FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".pkl")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says about itself.
+
+    `name` and `arguments` rebuild the network from MODELS; `input_scale` enlarges a photograph
+    before the network sees it; `threshold` turns the crack map into a mask; `weights_sha256` is
+    the hash of the tensors (see `network.state_sha256`), the same in ONNX and safetensors.
+    """
+
+    name: str
+    mean_rgb: tuple[_Finite, _Finite, _Finite]
+    std_rgb: tuple[_Above0, _Above0, _Above0]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    input_scale: Annotated[float, Field(gt=0, le=16)] = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    weights_sha256: str = ""
+    licence: str = ""
+    summary: str = ""
+    trained_on: str = ""
+    path: Path | None = None
+
+
+METADATA_KEYS = tuple(item.name for item in fields(ModelCard) if item.name != "path")
+
+
+def to_metadata(card: ModelCard) -> dict[str, str]:
+    """The card as text pairs, as both file kinds store it."""
+    return {f"{PREFIX}{key}": json.dumps(getattr(card, key)) for key in METADATA_KEYS}
+
+
+def from_metadata(notes: Mapping[str, str], path: Path) -> ModelCard:
+    """The card that a file's text pairs describe; InputError if they are not ours or not whole."""
+    if f"{PREFIX}name" not in notes:
+        raise InputError(
+            f"{path}: was not written by fissura (no model name inside); write it with"
+            " `fissura export`, or import a published checkpoint with `fissura import-weights`"
+        )
+    try:
+        found = {
+            key: json.loads(notes[f"{PREFIX}{key}"])
+            for key in METADATA_KEYS
+            if f"{PREFIX}{key}" in notes
+        }
+        return _card_adapter().validate_python(found | {"path": path})
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise InputError(f"{path}: its note {where!r} is not valid; export it again") from None
+    except ValueError:
+        raise InputError(f"{path}: its notes are not valid JSON; export it again") from None
+
+
+@cache
+def _card_adapter() -> TypeAdapter[ModelCard]:
+    return TypeAdapter(ModelCard)
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of an ONNX or safetensors file."""
+    return from_metadata(read_metadata(path), path)
+
+
+def shipped() -> dict[str, Path]:
+    """Name → ONNX file of the weights inside the package."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.onnx"))}
+
+
+def resolve(model: str | Path) -> Path:
+    """The model file behind a shipped name or a path."""
+    names = shipped()
+    if str(model) in names:
+        return names[str(model)]
+    path = Path(model)
+    if path.suffix.lower() in FOREIGN_SUFFIXES and path.exists():
+        raise InputError(
+            f"{path}: is a checkpoint of another program; turn it into a model file with"
+            f" `fissura import-weights {path} --model NAME --out {path.stem}.safetensors`"
+        )
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return path
+    known = ", ".join(names) or "none"
+    if path.exists():
+        raise InputError(f"{path}: is no model file; give an .onnx or .safetensors file")
+    raise InputError(f"no model {str(model)!r}: give a file or one of the shipped names: {known}")
+
+
+def companion(path: Path, suffix: str) -> Path:
+    """`path` itself, or the file beside it with this suffix and the same weights."""
+    if path.suffix.lower() == suffix:
+        return path
+    other = path.with_suffix(suffix)
+    if not other.is_file():
+        mend = "; write it with `fissura export`" if suffix == ".onnx" else ""
+        raise InputError(f"{path}: this engine needs {other.name} beside it{mend}")
+    if read_card(other).weights_sha256 != read_card(path).weights_sha256:
+        raise InputError(f"{other}: holds other weights than {path.name}; export it again")
+    return other

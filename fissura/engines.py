@@ -1,0 +1,193 @@
+"""Arrays in, named arrays out: the same model file run by ONNX Runtime, OpenVINO or torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.types import InputError, UInt8Image
+from fissura.weights import ModelCard, companion, read_card, resolve
+
+Outputs = dict[str, NDArray[np.float32]]
+
+ENGINES = ("auto", "onnxruntime", "openvino", "torch")
+PRECISIONS = ("float32", "bf16")
+INPUT = "image"
+
+
+class Engine(Protocol):
+    """Runs one model on one picture at a time."""
+
+    name: str
+    card: ModelCard
+
+    def run(self, image: UInt8Image) -> Outputs:
+        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        ...
+
+
+def open_engine(
+    model: str | Path = "cgnet",
+    engine: str = "auto",
+    precision: str = "float32",
+    threads: int | None = None,
+) -> Engine:
+    """The model (a shipped name or a file) ready to run; `threads` defaults to all free cores.
+
+    "auto" is ONNX Runtime, torch for a safetensors file, and OpenVINO for bf16.
+    """
+    _check_choice("engine", engine, ENGINES)
+    _check_choice("precision", precision, PRECISIONS)
+    if threads is not None and threads < 1:
+        raise InputError(f"threads: {threads} is too few; give 1 or more")
+    path = resolve(model)
+    threads = threads or available_cores()
+    chosen = _choose(path, precision) if engine == "auto" else engine
+    if chosen == "torch":
+        return TorchEngine(companion(path, ".safetensors"), precision, threads)
+    if chosen == "openvino":
+        return OpenVinoEngine(companion(path, ".onnx"), precision, threads)
+    if precision != "float32":
+        raise InputError("precision: ONNX Runtime has no bf16; use --engine openvino or torch")
+    return OnnxRuntimeEngine(companion(path, ".onnx"), threads)
+
+
+def available_cores() -> int:
+    """Physical cores that this process may use; two threads of one core count once."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cores = set()
+    for cpu in os.sched_getaffinity(0):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            cores.add(siblings.read_text().strip())
+        except OSError:
+            cores.add(str(cpu))
+    return len(cores)
+
+
+class OnnxRuntimeEngine:
+    """The default: light, no torch."""
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime as ort
+
+        self.card = read_card(path)
+        ort.disable_telemetry_events()
+        options = ort.SessionOptions()
+        options.log_severity_level = 4  # Failures reach the user as one sentence, not as a log.
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Planning by pattern saves no time here and takes a third more memory at 2000×2000.
+        options.enable_mem_pattern = False
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # The binding's exceptions share no public base class.
+            raise _unusable(path, self.name, error) from None
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        # Memory goes back after each run, so that refinement and measuring can have it.
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = 4
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def run(self, image: UInt8Image) -> Outputs:
+        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        arrays = self._session.run(None, {INPUT: _planes(image)}, self._run_options)
+        return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
+
+
+class OpenVinoEngine:
+    """Fast on Intel and AMD; bf16 where the processor has it."""
+
+    name = "openvino"
+
+    def __init__(self, path: Path, precision: str, threads: int) -> None:
+        self.card = read_card(path)
+        try:
+            import openvino
+        except ImportError:
+            raise _missing("openvino", "openvino") from None
+        # Left to itself OpenVINO picks bf16 where it can, so the precision is always stated.
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+        except RuntimeError as error:
+            raise _unusable(path, self.name, error) from None
+        self._outputs = [output.any_name for output in compiled.outputs]
+        self._request = compiled.create_infer_request()
+
+    def run(self, image: UInt8Image) -> Outputs:
+        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        self._request.infer({INPUT: _planes(image)}, share_inputs=True)
+        return {
+            name: np.array(self._request.get_output_tensor(index).data[0], np.float32)
+            for index, name in enumerate(self._outputs)
+        }
+
+
+class TorchEngine:
+    """The network itself, from safetensors; torch is imported here and only here."""
+
+    name = "torch"
+
+    def __init__(self, path: Path, precision: str, threads: int) -> None:
+        try:
+            import safetensors  # noqa: F401
+            import torch
+
+            from fissura.weights.network import Deployed, load_module
+        except ImportError:
+            raise _missing("torch", "train") from None
+        torch.set_num_threads(threads)
+        network, self.card = load_module(path)
+        deployed: Any = Deployed(network, self.card)
+        self._network = deployed.to(memory_format=torch.channels_last)
+        self._bf16 = precision == "bf16"
+
+    def run(self, image: UInt8Image) -> Outputs:
+        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        import torch
+
+        batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2).float()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            outputs = self._network(batch)
+        return {name: values[0].float().contiguous().numpy() for name, values in outputs.items()}
+
+
+def _choose(path: Path, precision: str) -> str:
+    if precision == "bf16":
+        return "openvino"
+    return "torch" if path.suffix.lower() == ".safetensors" else "onnxruntime"
+
+
+def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{setting}: {value!r} is unknown; choose from {', '.join(choices)}")
+
+
+def _planes(image: UInt8Image) -> NDArray[np.float32]:
+    """H×W×3 uint8 → 1×3×H×W float32."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]
+
+
+def _missing(engine: str, extra: str) -> InputError:
+    return InputError(
+        f"engine {engine}: not installed; install it with `pip install 'fissura[{extra}]'`"
+    )
+
+
+def _unusable(path: Path, engine: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:160]
+    return InputError(f"{path}: {engine} cannot run this file ({reason}); export it again")

@@ -1,0 +1,159 @@
+"""Network → ONNX: normalisation inside, sizes free, notes attached, numbers checked at once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fissura.export.check import Agreement, Run, compare, random_pictures
+from fissura.types import InputError, UInt8Image
+from fissura.weights import PREFIX, ModelCard, to_metadata
+from fissura.weights.network import Deployed, state_sha256
+
+OPSET = 18
+INPUT = "image"
+
+
+class _Outputs(nn.Module):
+    """A deployed network that returns its outputs as a tuple, which the exporter can name."""
+
+    def __init__(self, network: Deployed) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network(image).values())
+
+
+def export_onnx(
+    module: nn.Module, card: ModelCard, out: Path, pictures: Sequence[UInt8Image] = ()
+) -> Agreement:
+    """Writes the network as ONNX and returns how well ONNX Runtime agrees with torch on it.
+
+    The graph takes `image` N×3×H×W float32 RGB 0…255. Beyond the tolerance nothing is written.
+    """
+    network = Deployed(module, card).eval()
+    card = replace(card, weights_sha256=state_sha256(module.state_dict()))
+    proto = _to_proto(network, card.name)
+    tried = [*random_pictures(), *pictures]
+    agreement = compare(torch_run(network), onnx_run(proto.SerializeToString()), tried)
+    if not agreement.ok:
+        raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {agreement}")
+    notes = to_metadata(card) | {f"{PREFIX}export_check": _check_note(agreement)}
+    for key, value in notes.items():
+        proto.metadata_props.add(key=key, value=value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    unfinished.write_bytes(proto.SerializeToString())
+    unfinished.replace(out)
+    return agreement
+
+
+def torch_run(network: Deployed) -> Run:
+    """One picture through the network, eager float32."""
+
+    def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
+        with torch.inference_mode():
+            outputs = network(torch.from_numpy(_planes(image)))
+        return {name: values[0].numpy() for name, values in outputs.items()}
+
+    return run
+
+
+def onnx_run(model: bytes) -> Run:
+    """One picture through an ONNX file's bytes in ONNX Runtime."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
+        arrays = session.run(None, {INPUT: _planes(image)})
+        return {name: array[0] for name, array in zip(names, arrays, strict=True)}
+
+    return run
+
+
+def _to_proto(network: Deployed, name: str) -> Any:
+    dim = torch.export.Dim
+    sizes = ({0: dim("n", min=1), 2: dim("h", min=1), 3: dim("w", min=1)},)
+    # Odd sizes and a batch of two keep the exporter from taking any of them for a constant.
+    example = torch.zeros(2, 3, 97, 131)
+    with torch.inference_mode():
+        names = list(network(example))
+    try:
+        with _silence():
+            program = torch.onnx.export(
+                _Outputs(network).eval(),
+                (example,),
+                input_names=[INPUT],
+                output_names=names,
+                dynamic_shapes=sizes,
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # The exporter has many kinds, all of them long.
+        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
+        kind = type(error).__name__
+        raise InputError(f"export: {name} cannot become ONNX ({kind}: {first})") from error
+    return _without_chatter(program.model_proto if program is not None else None)
+
+
+def _without_chatter(proto: Any) -> Any:
+    """Drops the exporter's notes on every node (Python stack traces), a quarter of the file."""
+    for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for part in (*proto.graph.value_info, *proto.graph.initializer):
+        del part.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    del proto.metadata_props[:]
+    return proto
+
+
+def _check_note(agreement: Agreement) -> str:
+    return json.dumps(
+        {
+            "largest_difference": agreement.largest_difference,
+            "pictures": agreement.pictures,
+            "torch": torch.__version__,
+            "onnxruntime": ort.__version__,
+        }
+    )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps the exporter's progress, warnings and logs off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    hidden = io.StringIO()
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(hidden),
+            contextlib.redirect_stderr(hidden),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _planes(image: UInt8Image) -> NDArray[np.float32]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]

@@ -1,0 +1,99 @@
+"""Model files as torch networks: safetensors in and out, and the network as it is deployed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fissura.models import MODELS
+from fissura.types import InputError
+from fissura.weights import ModelCard, read_card, to_metadata
+
+
+class Deployed(nn.Module):
+    """A network with its normalisation inside: `image` N×3×H×W RGB 0…255 in, its outputs out."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(card.mean_rgb).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(card.std_rgb).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """N×3×H×W → the network's named outputs."""
+        outputs: dict[str, Tensor] = self.network((image - self.mean) / self.std)
+        return outputs
+
+
+def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:
+    """A card with the normalisation and input scale that the network's class states."""
+    kind: Any = MODELS[name]
+    own = {"mean_rgb": kind.MEAN_RGB, "std_rgb": kind.STD_RGB, "input_scale": kind.INPUT_SCALE}
+    return ModelCard(name=name, arguments=arguments or {}, **(own | notes))
+
+
+def state_sha256(state: dict[str, Tensor]) -> str:
+    """SHA-256 over the tensors in order of name.
+
+    Each adds the line "name dtype shape", as in "head.weight float32 2,256,1,1" and ended by a
+    newline, then its values as little-endian bytes in row-major order.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        values = state[name].detach().cpu().contiguous()
+        shape = ",".join(map(str, values.shape))
+        digest.update(f"{name} {str(values.dtype).removeprefix('torch.')} {shape}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_safetensors(module: nn.Module, card: ModelCard, path: Path) -> ModelCard:
+    """Writes the network's state and its card in one step; returns the card with hash and path."""
+    from safetensors.torch import save
+
+    state = {name: values.contiguous() for name, values in module.state_dict().items()}
+    card = replace(card, weights_sha256=state_sha256(state), path=path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_bytes(save(state, to_metadata(card)))
+    unfinished.replace(path)
+    return card
+
+
+def load_module(path: Path) -> tuple[nn.Module, ModelCard]:
+    """The network in eval mode and its card, from a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    card = read_card(path)
+    try:
+        state = load(path.read_bytes())
+    except SafetensorError:
+        raise InputError(f"{path}: is damaged; fetch or export it again") from None
+    if state_sha256(state) != card.weights_sha256:
+        raise InputError(f"{path}: its weights are not those its notes name; fetch it again")
+    module = _build(card, path)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise InputError(f"{path}: does not fit the network {card.name!r}: {first}") from None
+    return module.eval(), card
+
+
+def _build(card: ModelCard, path: Path) -> nn.Module:
+    if card.name not in MODELS:
+        known = ", ".join(MODELS)
+        raise InputError(f"{path}: names the unknown network {card.name!r}; known: {known}")
+    try:
+        return MODELS[card.name](**card.arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {card.name} does not take its arguments: {error}") from None
