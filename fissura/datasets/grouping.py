@@ -20,7 +20,7 @@ PHOTOGRAPH = {
     "road_sequences": r"(.+)/",
     "quay_uav": r"(.+)_\d+_\d+$",
     "belt_defects": r"(?!stills)([^/]+)/",
-    "deepcrack537": r"(\d+)-\d+",
+    "deepcrack537": r"(.+?)-\d+(?:_test)?$",
 }
 """Data set -> pattern whose first filled group names the photograph or sequence of a stem."""
 

@@ -24,3 +24,8 @@ def held_back() -> dict[str, frozenset[str]]:
 def known_overlaps() -> dict[str, frozenset[str]]:
     """Data set -> held-back stems that overlap a training picture in the source's own split."""
     return {name: frozenset(stems) for name, stems in _document()["known_overlaps"].items()}
+
+
+def same_place(dataset: str) -> tuple[tuple[str, ...], ...]:
+    """Photographs (or stems) of a set that show one place and must stay on one side."""
+    return tuple(tuple(names) for names in _document()["same_place"].get(dataset, ()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def features(grey: UInt8Image) -> Features:
     scale = min(1.0, LONG_SIDE / max(grey.shape))
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     even = cv2.createCLAHE(2.0, (8, 8)).apply(small)
-    points, raw = cv2.SIFT_create(FEATURES).detectAndCompute(even, None)
+    points, raw = cv2.SIFT.create(FEATURES).detectAndCompute(even, None)
     if raw is None:
         return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     xy = np.array([point.pt for point in points], np.float32) / scale
@@ -91,14 +92,14 @@ def candidates(pictures: Sequence[Features]) -> list[tuple[int, int]]:
         return []
     pool = np.concatenate([p.descriptors for p in pictures])
     index = cv2.flann.Index(pool, {"algorithm": 1, "trees": 4})
-    found, squared = index.knnSearch(pool, NEIGHBOURS + 1, params={"checks": 64})
+    nearest, squared = index.knnSearch(pool, NEIGHBOURS + 1, params={"checks": 64})
     rare = squared < (RATIO**2) * squared[:, -1:]
-    votes = _count_votes(owner, found, rare)
+    votes = _count_votes(owner, np.asarray(nearest), rare)
     return [pair for pair, count in sorted(votes.items()) if count >= VOTES]
 
 
 def _count_votes(
-    owner: NDArray[np.int64], found: NDArray[np.int32], rare: NDArray[np.bool_]
+    owner: NDArray[np.int64], found: NDArray[Any], rare: NDArray[np.bool_]
 ) -> dict[tuple[int, int], int]:
     """Features that each pair of pictures shares, from the pooled neighbours."""
     mine = np.repeat(owner, found.shape[1])[rare.ravel()]
