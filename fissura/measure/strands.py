@@ -1,0 +1,117 @@
+"""Strands: the branches of a crack as smooth paths in image coordinates, with ends found anew.
+
+A skeleton stops about half a width before the crack does and may turn into a corner there. So the
+last half width of every free end is cut off and the path goes on straight, to where the picture
+that it is followed on (the crack map, or the darkness of the photograph) falls to half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.measure.paths import Points, end_direction, length_of, resample, smooth_path
+from fissura.measure.profiles import Profiles
+from fissura.measure.skeleton import Line
+
+END_STEP_PX = 0.25
+END_REACH_PX = 8.0
+
+Strip = Callable[[Points], Profiles]
+"""Gives the height of the followed picture at places: about 1 on the crack, 0 beside it."""
+
+
+@dataclass(frozen=True)
+class Strand:
+    """One branch: an evenly spaced path and the mask's half width along it."""
+
+    path: Points
+    half_width: NDArray[np.float64]
+    joined: tuple[bool, bool]
+    closed: bool
+
+    @property
+    def length(self) -> float:
+        """Length of the path in pixels."""
+        return length_of(self.path)
+
+
+def smooth_line(line: Line, corner_xy: tuple[int, int]) -> Strand:
+    """A skeleton line as a smooth path in image coordinates, free ends cut back."""
+    points, half_width, joined = line.points, line.half_width, line.joined
+    if not line.closed:
+        start, stop = _cut(half_width, joined)
+        points, half_width = points[start:stop], half_width[start:stop]
+    typical = float(np.median(half_width))
+    path = smooth_path(points, smoothing(typical), line.closed) if len(points) > 1 else points
+    even = np.linspace(0, len(half_width) - 1, len(path))
+    widths = np.interp(even, np.arange(len(half_width)), half_width)
+    return Strand(path + np.array(corner_xy), widths, joined, line.closed)
+
+
+def smoothing(half_width: float) -> float:
+    """Sigma in pixels along the path: removes the pixel grid and an outline's wobble."""
+    return float(np.clip(2.5 + 0.25 * half_width, 3.0, 8.0))
+
+
+def _cut(half_width: NDArray[np.float64], joined: tuple[bool, bool]) -> tuple[int, int]:
+    """First and last index to keep: a half width less at free ends, at least a fifth in all."""
+    count = len(half_width)
+    most = int(0.4 * count)
+    start = 0 if joined[0] else min(most, round(float(half_width[: most + 1].max())))
+    stop = 0 if joined[1] else min(most, round(float(half_width[count - most - 1 :].max())))
+    return start, count - stop
+
+
+def extend(strand: Strand, strip: Strip, size_hw: tuple[int, int]) -> Strand:
+    """The strand with its free ends moved to where the strip falls to half of its height."""
+    if strand.closed:
+        return strand
+    path = strand.path
+    if not strand.joined[1]:
+        path = _extend_last(path, strand.half_width, strip, size_hw)
+    if not strand.joined[0]:
+        path = _extend_last(path[::-1], strand.half_width[::-1], strip, size_hw)[::-1]
+    path = resample(path) if len(path) > 1 else path
+    even = np.linspace(0, len(strand.half_width) - 1, len(path))
+    widths = np.interp(even, np.arange(len(strand.half_width)), strand.half_width)
+    return replace(strand, path=path, half_width=widths)
+
+
+def _extend_last(
+    path: Points, half_width: NDArray[np.float64], strip: Strip, size_hw: tuple[int, int]
+) -> Points:
+    width = float(half_width[-1])
+    direction = end_direction(path, max(8.0, 3 * width))
+    back = min(length_of(path) / 2, width + 4.0)
+    ahead = np.arange(-back, 2 * width + END_REACH_PX, END_STEP_PX)
+    ray = path[-1] + ahead[:, None] * direction
+    side = np.array([-direction[1], direction[0]])
+    spread = np.linspace(-0.25, 0.25, 3)[:, None, None] * max(1.0, width) * side
+    height = strip(ray[None] + spread).mean(axis=0)
+    inside = (ray >= 0).all(axis=1) & (ray <= np.array(size_hw[::-1])).all(axis=1)
+    end = _half_crossing(np.where(inside, height, -1.0), ahead)
+    if end <= 0:
+        keep = max(2, len(path) - int(np.ceil(-end)))
+        return path[:keep]
+    return np.concatenate([path, path[-1:] + end * direction])
+
+
+def _half_crossing(height: Profiles, at: NDArray[np.float64]) -> float:
+    """Where a curve first falls, for good over a pixel, below half of its level before 0."""
+    level = 0.5 * float(np.median(height[at <= 0])) if (at <= 0).any() else 0.5
+    if level <= 0:
+        return 0.0
+    below = height < level
+    run = round(1 / END_STEP_PX)
+    lasting = np.convolve(below, np.ones(run), "full")[run - 1 :] >= run
+    lasting[-run:] |= below[-run:]
+    if not lasting.any():
+        return float(at[-1])
+    k = int(np.argmax(lasting))
+    if k == 0 or height[k] < 0 or height[k - 1] <= height[k]:
+        return float(at[k])
+    return float(at[k] - END_STEP_PX * (level - height[k]) / (height[k - 1] - height[k]))

@@ -1,0 +1,95 @@
+"""Width of a crack across its strands, from the crack map; `photo.py` has the photograph's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.measure.paths import Points, normals
+from fissura.measure.profiles import OFFSET_STEP_PX, across, offsets
+from fissura.measure.strands import Strand
+from fissura.types import FloatMap
+
+MAP_TOO_WIDE_PX = 4.0
+MAP_TOO_NARROW_PX = 1.0
+"""How far, nine times in ten, a crack map's outline lies from the crack's, both sides together."""
+
+MAP_RESOLVES_PX = 1.0
+FAINT = 0.02
+MOST_PLACES = 16_000
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Widths at places along a crack with what is needed to summarise them.
+
+    `value` and `spread` (one standard deviation of its own error) are per place at `xy`;
+    `mean_low` and `mean_high` bound the mean (90 %); `resolves` is the smallest width that can be
+    told, `source` what was measured on.
+    """
+
+    xy: Points
+    value: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    mean: float
+    mean_low: float
+    mean_high: float
+    resolves: float
+    source: str
+
+
+def usable(strands: list[Strand], junctions: Points) -> list[tuple[Points, Points]]:
+    """Paths and normals without what lies within a junction's disc or half a width of an end."""
+    kept = []
+    for strand in strands:
+        normal = normals(strand.path, strand.closed)
+        keep = _away_from_junctions(strand.path, junctions)
+        if not strand.closed and len(keep) > 4:
+            ends = min(len(keep) // 3, round(float(np.median(strand.half_width))) + 1)
+            keep[:ends] &= strand.joined[0]
+            keep[len(keep) - ends :] &= strand.joined[1]
+        if keep.any():
+            kept.append((strand.path[keep], normal[keep]))
+    return kept or [(s.path, normals(s.path, s.closed)) for s in strands]
+
+
+def _away_from_junctions(path: Points, junctions: Points) -> NDArray[np.bool_]:
+    """Which points lie outside every junction's disc, widened by half."""
+    if len(junctions) == 0:
+        return np.ones(len(path), bool)
+    from scipy.spatial import cKDTree
+
+    distance, nearest = cKDTree(junctions[:, :2]).query(path)
+    return np.asarray(distance > 1.5 * junctions[nearest, 2] + 2.0)
+
+
+def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: float) -> Widths:
+    """Width as the map's integral across the path: the expected number of crack pixels there.
+
+    Outwards from the path the map may only fall, which keeps neighbours out. A network's outline
+    may be off by `MAP_TOO_WIDE_PX` or `MAP_TOO_NARROW_PX`, and only the photograph could tell.
+    """
+    path, normal = (np.concatenate([piece[k] for piece in pieces]) for k in (0, 1))
+    if len(path) > MOST_PLACES:
+        chosen = np.linspace(0, len(path) - 1, MOST_PLACES).astype(np.intp)
+        path, normal = path[chosen], normal[chosen]
+    places = offsets(reach)
+    profile = across(crack_map, path, normal, places)
+    middle = len(places) // 2
+    right = np.minimum.accumulate(profile[:, middle:], axis=1)
+    left = np.minimum.accumulate(profile[:, middle::-1], axis=1)
+    both = (right * (right > FAINT)).sum(axis=1) + (left * (left > FAINT)).sum(axis=1)
+    value = (both - profile[:, middle]) * OFFSET_STEP_PX
+    mean = float(value.mean())
+    return Widths(
+        xy=path,
+        value=value,
+        spread=np.full(len(value), 0.5),
+        mean=mean,
+        mean_low=max(0.0, mean - MAP_TOO_WIDE_PX),
+        mean_high=mean + MAP_TOO_NARROW_PX,
+        resolves=MAP_RESOLVES_PX,
+        source="map",
+    )
