@@ -1,1 +1,58 @@
-""""""
+"""What a run leaves behind: one writer per format, each fed result by result.
+
+A writer is a context manager made from the output folder. Leaving it, also by an error or Ctrl-C,
+completes its files with what was written so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, Self
+
+from fissura.report.coco import CocoWriter
+from fissura.report.csv import CsvWriter
+from fissura.report.geojson import GeoJsonWriter
+from fissura.report.html import HtmlWriter
+from fissura.report.json import JsonWriter, result_to_dict
+from fissura.report.masks import MaskWriter
+from fissura.report.overlay import OverlayWriter, draw
+from fissura.report.probability import ProbabilityWriter
+from fissura.types import InputError, Result
+
+__all__ = ["WRITERS", "Writer", "draw", "prepare_output", "result_to_dict"]
+
+
+class Writer(Protocol):
+    """Takes results one by one and keeps none of them."""
+
+    def __enter__(self) -> Self: ...
+
+    def write(self, result: Result) -> None:
+        """Add one picture."""
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+WRITERS: dict[str, Callable[[Path], Writer]] = {
+    "json": JsonWriter,
+    "csv": CsvWriter,
+    "coco": CocoWriter,
+    "masks": MaskWriter,
+    "probability": ProbabilityWriter,
+    "overlay": OverlayWriter,
+    "html": HtmlWriter,
+    "geojson": GeoJsonWriter,
+}
+
+
+def prepare_output(out_dir: Path, overwrite: bool = False) -> None:
+    """Make the output folder; refuse one that already holds something, unless told to overwrite."""
+    if out_dir.exists() and not out_dir.is_dir():
+        raise InputError(f"{out_dir}: is a file, not a folder; choose another output folder")
+    if out_dir.is_dir() and not overwrite and any(out_dir.iterdir()):
+        raise InputError(
+            f"{out_dir}: already holds files; choose another folder or allow overwriting "
+            "(--overwrite)"
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)

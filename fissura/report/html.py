@@ -1,0 +1,174 @@
+"""report.html: one self-contained page that a person can read, sort, filter, print and send."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from fissura.report.parts.annotate import draw_close_up, draw_result
+from fissura.report.parts.files import encode
+from fissura.report.parts.plates import TYPE_COLOURS
+from fissura.report.parts.words import (
+    TYPE_WORDS,
+    amount,
+    best,
+    bound,
+    interval,
+    quantity,
+    rank,
+    readable,
+)
+from fissura.types import Crack, Measures, Quantity, Result, UInt8Image
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+THUMBNAIL_SIDE = 760
+CLEAR_SIDE = 240
+MAX_CLOSE_UPS = 12
+SECTIONS = ("rows", "cards", "clear")
+
+
+@dataclass
+class Summary:
+    """What the head of the page says about all pictures."""
+
+    pictures: int = 0
+    cracks: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+    lengths: dict[str, float] = field(default_factory=dict)
+    widest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clear: int = 0
+    models: dict[str, None] = field(default_factory=dict)
+
+    def add(self, result: Result, card: dict[str, Any]) -> None:
+        """Count one picture."""
+        self.pictures += 1
+        self.clear += not result.cracks
+        self.cracks += len(result.cracks)
+        if len(self.models) < 5:
+            self.models[f"{result.model} ({result.weights_sha256[:12]})"] = None
+        for crack in result.cracks:
+            width, length = best(crack).width_max, best(crack).length
+            self.types[crack.type] += 1
+            self.lengths[length.unit] = self.lengths.get(length.unit, 0.0) + (length.value or 0.0)
+            known = self.widest.get(width.unit)
+            if known is None or rank(width) > rank(known["width"]):
+                place = {"anchor": card["anchor"], "name": card["name"], "id": crack.id}
+                self.widest[width.unit] = {"width": width, **place}
+
+
+class HtmlWriter:
+    """Spools table rows and picture cards to disk, then writes report.html around them."""
+
+    def __init__(self, out_dir: Path) -> None:
+        self._path = out_dir / "report.html"
+        self._summary = Summary()
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._page = _environment()
+        self._open = ExitStack()
+        self._spools: dict[str, IO[str]] = {
+            name: self._open.enter_context(TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115
+            for name in SECTIONS
+        }
+        return self
+
+    def write(self, result: Result) -> None:
+        """Add one picture and its cracks."""
+        card = _card(result, self._summary.pictures + 1)
+        macros: Any = self._page.get_template("page_rows.html").module
+        if result.cracks:
+            self._spools["cards"].write(str(macros.card(card)))
+            self._spools["rows"].write("".join(str(macros.row(card, c)) for c in card["cracks"]))
+        else:
+            self._spools["clear"].write(str(macros.clear(card)))
+        self._summary.add(result, card)
+
+    def __exit__(self, *error: object) -> None:
+        part = self._path.with_name("report.html.part")
+        words = {"types": TYPE_WORDS, "colours": TYPE_COLOURS, "max_close_ups": MAX_CLOSE_UPS}
+        made = datetime.now().astimezone().strftime("%-d %B %Y, %H:%M")
+        pieces = {name: _pieces(spool) for name, spool in self._spools.items()}
+        template = self._page.get_template("page.html")
+        stream = template.stream(all=self._summary, made=made, **words, **pieces)
+        stream.enable_buffering(64)
+        with self._open, part.open("w", encoding="utf-8") as file:
+            file.writelines(stream)
+        part.replace(self._path)
+
+
+def _pieces(spool: IO[str]) -> Iterator[str]:
+    spool.seek(0)
+    while piece := spool.read(1 << 16):
+        yield piece
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader
+
+    page = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.filters.update(quantity=quantity, interval=interval, amount=amount)
+    return page
+
+
+def _card(result: Result, number: int) -> dict[str, Any]:
+    source = readable(result.source)
+    path = PurePosixPath(source.replace("\\", "/"))
+    frame = "" if result.time_s is None else f" at {result.time_s:.2f} s"
+    longest = sorted(result.cracks, key=lambda crack: -bound(crack.px.length))
+    shown = {crack.id for crack in longest[:MAX_CLOSE_UPS]}
+    anchor = f"p{number}"
+    return {
+        **{"anchor": anchor, "name": (path.name or source) + frame, "source": source},
+        **{"size_wh": result.size_hw[::-1], "scale": result.scale, "gps": result.gps},
+        "notes": [readable(note) for note in result.notes],
+        "thumbnail": _thumbnail(result),
+        "cracks": [_entry(result, crack, anchor, crack.id in shown) for crack in result.cracks],
+    }
+
+
+def _thumbnail(result: Result) -> str:
+    side = THUMBNAIL_SIDE if result.cracks else CLEAR_SIDE
+    return _data_url(draw_result(result, side), 72)
+
+
+def _entry(result: Result, crack: Crack, anchor: str, close_up: bool) -> dict[str, Any]:
+    measures = best(crack)
+    return {
+        **{
+            "crack": crack,
+            "measures": measures,
+            "anchor": f"{anchor}c{crack.id}" if close_up else anchor,
+        },
+        "keys": _keys(measures),
+        "close_up": _data_url(draw_close_up(result, crack), 76) if close_up else None,
+    }
+
+
+def _keys(measures: Measures) -> dict[str, float]:
+    """Numbers to sort by: what is not resolved comes below all that is, and px below mm."""
+    names = ("length", "width_mean", "width_max", "area")
+    return {name: _key(getattr(measures, name)) for name in names}
+
+
+def _key(measured: Quantity) -> float:
+    offset = 1e12 if measured.unit.startswith("mm") else 0.0
+    return offset + (0.0 if measured.value is None else measured.value)
+
+
+def _data_url(image: UInt8Image, quality: int) -> str:
+    return "data:image/jpeg;base64," + b64encode(encode(image, ".jpg", quality)).decode()

@@ -1,0 +1,1 @@
+"""What the writers share: names and files, words and numbers, run lengths, drawing."""

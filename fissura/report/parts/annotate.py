@@ -1,0 +1,166 @@
+"""A result drawn on its picture, whole or close up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.report.parts import plates
+from fissura.report.parts.files import needed
+from fissura.report.parts.plates import Box
+from fissura.report.parts.words import best, bound, quantity
+from fissura.types import BoolMask, Crack, Result, UInt8Image
+
+MAX_LABELS = 60
+DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+
+
+def draw_result(result: Result, max_side: int | None = None) -> UInt8Image:
+    """The picture with its cracks outlined and labelled, shrunk to `max_side` where given."""
+    canvas, zoom = _shrink(needed(result, "image", "an overlay"), max_side)
+    letter = plates.text_size(canvas.shape[:2])
+    busy = np.zeros(canvas.shape[:2], np.uint8)
+    for crack in result.cracks:
+        region = plates.resized(crack.region, zoom)
+        left, top = (round(edge * zoom) for edge in crack.box[:2])
+        colour = plates.TYPE_COLOURS[crack.type]
+        plates.outline(canvas, region, (left, top), colour, plates.line_width(letter))
+        part = busy[top : top + region.shape[0], left : left + region.shape[1]]
+        np.maximum(part, region[: part.shape[0], : part.shape[1]], out=part)
+    taken = _corner_notes(canvas, result, zoom, letter)
+    longest_first = sorted(result.cracks, key=lambda crack: -bound(crack.px.length))
+    for crack in longest_first[:MAX_LABELS]:
+        _label(canvas, crack, zoom, busy, taken)
+    return canvas
+
+
+def _shrink(picture: UInt8Image, max_side: int | None) -> tuple[UInt8Image, float]:
+    height, width = picture.shape[:2]
+    zoom = min(1.0, (max_side or math.inf) / max(height, width))
+    if zoom == 1:
+        return np.ascontiguousarray(picture).copy(), zoom
+    size_wh = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    shrunk = cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(shrunk, dtype=np.uint8), zoom
+
+
+def _corner_notes(canvas: UInt8Image, result: Result, zoom: float, letter: int) -> list[Box]:
+    height, width = canvas.shape[:2]
+    taken: list[Box] = []
+    if not result.cracks:
+        size_wh = plates.plate_size("No crack found", letter)
+        box = _inside((letter, letter), size_wh, (height, width))
+        if box:
+            plates.write(canvas, "No crack found", box, letter)
+    if result.scale and min(height, width) >= 12 * letter:
+        taken.append(plates.scale_bar(canvas, result.scale.mm_per_px / zoom, letter))
+    return taken
+
+
+def _inside(
+    left_top: tuple[float, float], size_wh: tuple[int, int], canvas_hw: tuple[int, int]
+) -> Box | None:
+    """The box moved into the canvas, or None where it is larger than that."""
+    (left, top), (width, height) = left_top, size_wh
+    if width > canvas_hw[1] or height > canvas_hw[0]:
+        return None
+    left = round(min(max(0, left), canvas_hw[1] - width))
+    top = round(min(max(0, top), canvas_hw[0] - height))
+    return left, top, left + width, top + height
+
+
+def _label(
+    canvas: UInt8Image, crack: Crack, zoom: float, busy: NDArray[np.uint8], taken: list[Box]
+) -> None:
+    letter, measures = plates.text_size(canvas.shape[:2]), best(crack)
+    tag = f"#{crack.id}"
+    full = f"{tag}  {quantity(measures.length)} long, {quantity(measures.width_max)} wide"
+    at_xy = (crack.max_width_at_xy[0] * zoom, crack.max_width_at_xy[1] * zoom)
+    for text in (full, tag):
+        places = _places(at_xy, plates.plate_size(text, letter), letter, canvas.shape[:2])
+        free = [box for box in places if not any(_overlap(box, other) for other in taken)]
+        if free:
+            box = min(free, key=lambda box: _cost(busy, box))
+            taken.append(box)
+            colour = plates.TYPE_COLOURS[crack.type]
+            plates.leader(canvas, at_xy, box, colour, plates.line_width(letter))
+            plates.write(canvas, text, box, letter, colour)
+            return
+
+
+def _places(
+    at_xy: tuple[float, float], size_wh: tuple[int, int], letter: int, canvas_hw: tuple[int, int]
+) -> Iterable[Box]:
+    (x, y), (width, height) = at_xy, size_wh
+    for distance in (1.5 * letter, 3.5 * letter, 6.5 * letter):
+        for right, down in DIRECTIONS:
+            left = x + right * (distance + width / 2) - width / 2
+            top = y + down * (distance + height / 2) - height / 2
+            box = _inside((left, top), size_wh, canvas_hw)
+            if box and not _overlap(box, (round(x), round(y), round(x) + 1, round(y) + 1)):
+                yield box
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    apart = one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] or other[1] >= one[3]
+    return not apart
+
+
+def _cost(busy: NDArray[np.uint8], box: Box) -> float:
+    """Cracked share that a plate would hide; equal costs keep the nearest place."""
+    return round(float(busy[box[1] : box[3], box[0] : box[2]].mean()), 2)
+
+
+def draw_close_up(result: Result, crack: Crack, side: int = 240) -> UInt8Image:
+    """A square of `side` pixels around the crack's widest place, its width between callipers."""
+    picture: UInt8Image = needed(result, "image", "a close-up")
+    reach = max(48, math.ceil(7 * bound(crack.px.width_max)))
+    reach = min(reach, max(8, min(result.size_hw)))
+    left, top = (
+        min(max(0, round(centre - reach / 2)), max(0, length - reach))
+        for centre, length in zip(crack.max_width_at_xy, result.size_hw[::-1], strict=True)
+    )
+    crop = picture[top : top + reach, left : left + reach]
+    zoom = side / reach
+    size_wh = (max(1, round(crop.shape[1] * zoom)), max(1, round(crop.shape[0] * zoom)))
+    method = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
+    canvas = np.ascontiguousarray(cv2.resize(crop, size_wh, interpolation=method), dtype=np.uint8)
+    region = plates.resized(_window(crack, left, top, crop.shape[:2]), zoom)
+    plates.outline(canvas, region, (0, 0), plates.TYPE_COLOURS[crack.type], 1)
+    at_xy = (crack.max_width_at_xy[0] - left, crack.max_width_at_xy[1] - top)
+    across = across_xy(crack)
+    half = bound(crack.px.width_max) / 2
+    plates.callipers(canvas, (at_xy[0] * zoom, at_xy[1] * zoom), across, half * zoom)
+    return canvas
+
+
+def _window(crack: Crack, left: int, top: int, size_hw: tuple[int, int]) -> BoolMask:
+    """The crack's pixels inside a window of the picture."""
+    window = np.zeros(size_hw, bool)
+    x0, y0 = max(left, crack.box[0]), max(top, crack.box[1])
+    x1, y1 = min(left + size_hw[1], crack.box[2]), min(top + size_hw[0], crack.box[3])
+    if x1 > x0 and y1 > y0:
+        inside = crack.region[
+            y0 - crack.box[1] : y1 - crack.box[1], x0 - crack.box[0] : x1 - crack.box[0]
+        ]
+        window[y0 - top : y1 - top, x0 - left : x1 - left] = inside
+    return window
+
+
+def across_xy(crack: Crack) -> tuple[float, float]:
+    """Unit vector across the crack at its widest place, from the nearest stretch of skeleton."""
+    at, nearest, along = np.array(crack.max_width_at_xy), math.inf, np.array((1.0, 0.0))
+    for line in crack.centrelines:
+        if len(line) < 2:
+            continue
+        distances = np.hypot(*(line - at).T)
+        i = int(distances.argmin())
+        if distances[i] < nearest:
+            nearest = float(distances[i])
+            along = line[min(i + 4, len(line) - 1)] - line[max(i - 4, 0)]
+    length = float(np.hypot(*along)) or 1.0
+    return -float(along[1]) / length, float(along[0]) / length
