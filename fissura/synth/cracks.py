@@ -32,11 +32,11 @@ class CrackSpec:
     `width_px`: one full width, or widths evenly spaced along the visible length and joined
     linearly. `length_px`: None crosses the whole image, a number gives a crack around `centre_xy`
     (None: near the middle) whose two ends are cut square, or run out to a point over `taper_px`.
-    `wander`: RMS deviation of the heading in radians, 0 is a straight line. `roughness_px`: RMS
-    raggedness of either edge (the widths handed out include it). `contrast`: share of the
-    surface's light that the crack swallows. `relief`: shade and worn lip beside the crack, which
-    move its visible edge, so keep 0 for measuring. `encoding`: "srgb" as cameras store pictures,
-    or "linear". `noise`: sensor noise in grey levels of 255.
+    `wander`: RMS deviation of the heading in radians, 0 is a straight line. `roughness_px`: how
+    far the edges zigzag about the smooth path (the widths handed out include it). `contrast`:
+    share of the surface's light that the crack swallows. `relief`: shade and worn lip beside the
+    crack, which move its visible edge, so keep 0 for measuring. `encoding`: "srgb" as cameras
+    store pictures, or "linear". `noise`: sensor noise in grey levels of 255.
     """
 
     size_hw: tuple[int, int] = (384, 544)
@@ -164,6 +164,15 @@ def _band_noise(s: Float64, shortest: float, longest: float, rng: np.random.Gene
     return np.asarray(np.sin(s[:, None] * wave + phase).sum(axis=1) * np.sqrt(2 / count))
 
 
+def _zigzag(s: Float64, shortest: float, longest: float, rng: np.random.Generator) -> Float64:
+    """Random curve of about unit RMS with corners; short waves are as low as they are short."""
+    total = np.zeros(len(s))
+    for cell in np.geomspace(shortest, longest, 5):
+        corners = np.cumsum(cell * rng.uniform(0.4, 1.6, int(2.5 * s[-1] / cell) + 4)) - cell
+        total += np.sqrt(cell / longest) * np.interp(s, corners, rng.standard_normal(len(corners)))
+    return total
+
+
 def _walk(start: float, end: float, spec: CrackSpec, rng: np.random.Generator) -> Ribbon:
     """A path of the spec's heading from arc length start to end; it is at the origin at 0.
 
@@ -171,11 +180,12 @@ def _walk(start: float, end: float, spec: CrackSpec, rng: np.random.Generator) -
     otherwise the inner edge would fold over itself and the width would no longer be exact.
     """
     before, after = int(np.ceil(-start / STEP_PX)), int(np.ceil(end / STEP_PX))
-    s: Float64 = np.linspace(start, end, max(3, before + after + 1), dtype=np.float64)
+    s = np.linspace(start, end, max(3, before + after + 1)).astype(np.float64)
     widest = max(spec.widths)
     shortest = max(10.0, 5 * widest)
-    bend = spec.wander * _band_noise(s, shortest, max(2 * shortest, 0.4 * (end - start)), rng)
-    bend -= bend.mean()
+    longest = max(2 * shortest, 0.4 * (end - start))
+    bend: Float64 = spec.wander * _band_noise(s, shortest, longest, rng)
+    bend = bend - bend.mean() if start < 0 else bend * np.clip(s / 60, 0, 1)
     tightest = float(np.abs(np.gradient(bend, s)).max()) * (widest / 2 + 3 * spec.roughness_px)
     heading = np.deg2rad(spec.angle_deg) + bend * min(1.0, 0.8 / max(tightest, 1e-9))
     middle = (heading[1:] + heading[:-1]) / 2
@@ -193,17 +203,22 @@ def _inside(xy: Float64, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _with_width(path: Ribbon, spec: CrackSpec, rng: np.random.Generator) -> Ribbon:
     """Give a path the spec's width profile, ragged edges and ends."""
-    s = np.arange(len(path.xy)) * float(np.hypot(*(path.xy[1] - path.xy[0])))
+    step = float(np.hypot(*(path.xy[1] - path.xy[0])))
+    s = np.arange(len(path.xy), dtype=np.float64) * step
     seen = np.flatnonzero(_inside(path.xy, spec.size_hw))
     first, last = (seen[0], seen[-1]) if len(seen) else (0, len(s) - 1)
-    half = np.interp(s, np.linspace(s[first], s[last], len(spec.widths)), spec.widths) / 2
-    sides = []
-    for _ in range(2):
-        rag = spec.roughness_px * _band_noise(s, 2.5, 14.0, rng)
-        sides.append(np.maximum(half + rag, 0.25 * half) if spec.roughness_px else half)
+    half: Float64 = np.interp(s, np.linspace(s[first], s[last], len(spec.widths)), spec.widths) / 2
+    sides = [half, half]
+    if spec.roughness_px:
+        sway = spec.roughness_px * _zigzag(s, 4, 40, rng)
+        rag = [spec.roughness_px * _zigzag(s, 3, 20, rng) / 2 for _ in range(2)]
+        sides = [half + sway + rag[0], half - sway + rag[1]]
+        width = np.maximum(sides[0] + sides[1], 0.9 * half)
+        sides = [sides[0], width - sides[0]]
     if spec.taper_px and spec.length_px is not None:
         ends = np.minimum(s, s[-1] - s) / spec.taper_px
-        sides = [side * np.clip(ends, 0, 1) for side in sides]
+        middle, half = (sides[0] - sides[1]) / 2, (sides[0] + sides[1]) / 2 * np.clip(ends, 0, 1)
+        sides = [half + middle, half - middle]
     return replace(path, left=sides[0], right=sides[1])
 
 
@@ -225,7 +240,7 @@ def _branch(trunk: Ribbon, spec: CrackSpec, rng: np.random.Generator) -> Ribbon:
     width = float(trunk.left[at] + trunk.right[at]) * rng.uniform(0.5, 0.8)
     forward = rng.choice([0.0, 180.0])
     own_angle = np.rad2deg(np.arctan2(-trunk.normal[at, 0], -trunk.normal[at, 1])) + forward
-    turn = rng.choice([-1, 1]) * rng.uniform(25, 65)
+    turn = rng.choice([-1, 1]) * rng.uniform(35, 70)
     length = len(seen) * STEP_PX * rng.uniform(0.2, 0.45)
     twig = replace(
         spec,
@@ -233,11 +248,14 @@ def _branch(trunk: Ribbon, spec: CrackSpec, rng: np.random.Generator) -> Ribbon:
         angle_deg=float(own_angle + turn),
         length_px=max(length, 4 * width),
         taper_px=0.0,
+        wander=0.6 * spec.wander,
+        roughness_px=spec.roughness_px * min(1.0, width / max(spec.widths)),
     )
     path = _walk(0.0, float(twig.length_px or 0.0), twig, rng)
     ribbon = _with_width(replace(path, xy=path.xy + trunk.xy[at]), twig, rng)
-    fade = np.clip(np.linspace(2.2, 0, len(path.xy)), 0, 1)
-    return replace(ribbon, left=ribbon.left * fade, right=ribbon.right * fade)
+    middle = (ribbon.left - ribbon.right) / 2
+    half = (ribbon.left + ribbon.right) / 2 * np.clip(np.linspace(2.2, 0, len(middle)), 0, 1)
+    return replace(ribbon, left=half + middle, right=half - middle)
 
 
 def draw(spec: CrackSpec, rng: np.random.Generator) -> list[Ribbon]:
@@ -290,17 +308,23 @@ def _with_relief(surface: FloatMap, covered: FloatMap, spec: CrackSpec) -> Float
 
 
 def photograph(
-    surface: FloatMap, covered: FloatMap, spec: CrackSpec, rng: np.random.Generator
+    surface: FloatMap,
+    covered: FloatMap,
+    spec: CrackSpec,
+    rng: np.random.Generator,
+    light: FloatMap | None = None,
 ) -> UInt8Image:
-    """Put the covered pixels into shade, blur, encode, add noise and round (linear in, uint8 out).
+    """Darken the covered pixels, light the scene, blur, encode, add noise and round.
 
-    The crack's own light differs along it by about a tenth, never across its edges.
+    Surface and light are linear. What shines from inside the crack differs along it by about a
+    tenth, never across its edges, and takes no part in the surface's own pattern.
     """
     noise = rng.standard_normal(surface.shape).astype(np.float32) * spec.noise
     depth = 1 + 0.1 * np.clip(blobs(covered.shape[:2], 24, rng), -2, 2)
     shade = surface.mean(axis=(0, 1)) * (1 - spec.contrast) * depth[..., None]
     ground = _with_relief(surface, covered, spec) if spec.relief else surface
     picture = ground + covered[..., None] * (shade - ground)
+    picture = picture if light is None else picture * light
     if spec.blur_px > 0:
         side = 2 * int(np.ceil(4 * spec.blur_px)) + 1
         picture = cv2.GaussianBlur(picture, (side, side), spec.blur_px)
@@ -308,12 +332,18 @@ def photograph(
     return np.clip(np.rint(screen * 255 + noise), 0, 255).astype(np.uint8)
 
 
-def expose(surface: FloatMap, ribbons: list[Ribbon], spec: CrackSpec, seed: int) -> RenderedCrack:
+def expose(
+    surface: FloatMap,
+    ribbons: list[Ribbon],
+    spec: CrackSpec,
+    seed: int,
+    light: FloatMap | None = None,
+) -> RenderedCrack:
     """Photograph ribbons on a surface that may be larger than the image by an even margin."""
     h, w = spec.size_hw
     margin = (surface.shape[0] - h) // 2
     rng = np.random.default_rng([seed, 2])
-    picture = photograph(surface, _covered(ribbons, (h, w), margin), spec, rng)
+    picture = photograph(surface, _covered(ribbons, (h, w), margin), spec, rng, light)
     coverage = _covered(ribbons, (h, w))
     parts = [part for ribbon in ribbons for part in visible_parts(ribbon, (h, w))]
     lengths = [float(np.hypot(*np.diff(xy, axis=0).T).sum()) for xy, _ in parts]

@@ -95,16 +95,18 @@ def _discs(
 
 def concrete(size_hw: Size, rng: np.random.Generator) -> FloatMap:
     """Cast concrete: cloudy light grey, fine sand, air holes, faint brown stains."""
-    cloud = 0.045 * blobs(size_hw, 260, rng) + 0.035 * fractal(size_hw, 110, 14, rng)
-    cloud += 0.018 * blobs(size_hw, (30, 420), rng)
-    sand = 0.035 * grain(size_hw, 0.8, rng) + 0.02 * grain(size_hw, 1.8, rng)
-    speck = 0.12 * _discs(size_hw, 2600, (0.5, 1.6), rng)
-    holes = cv2.GaussianBlur(_discs(size_hw, 650, (0.9, 4.5), rng), (0, 0), 0.6)
-    relief = _lit(fractal(size_hw, 10, 2.5, rng) - 5.0 * holes, 0.055)
-    stain = np.clip(fractal(size_hw, 190, 24, rng) - 1.0, 0, 1.2)
-    tone = cloud + sand + relief - speck - 0.42 * holes - 0.09 * stain
-    warmth = 0.012 * blobs(size_hw, 150, rng) + 0.02 * stain
-    return to_linear(_painted((0.64, 0.625, 0.59), tone, warmth))
+    cloud = 0.04 * blobs(size_hw, 260, rng) + 0.028 * fractal(size_hw, 110, 7, rng)
+    cloud += 0.014 * blobs(size_hw, (24, 420), rng)
+    sand = 0.045 * grain(size_hw, 0.6, rng) + 0.028 * grain(size_hw, 1.3, rng)
+    speck = 0.16 * _discs(size_hw, 5200, (0.4, 1.5), rng) - 0.1 * _discs(
+        size_hw, 2500, (0.5, 2), rng
+    )
+    holes = cv2.GaussianBlur(_discs(size_hw, 520, (0.8, 4.0), rng), (0, 0), 0.6)
+    relief = _lit(grain(size_hw, 1.2, rng) - 6.0 * holes, 0.05)
+    stain = np.clip(fractal(size_hw, 190, 12, rng) - 1.1, 0, 1.2)
+    tone = cloud + sand + relief - speck - 0.38 * holes - 0.08 * stain
+    warmth = 0.005 * blobs(size_hw, 150, rng) + 0.011 * stain
+    return to_linear(_painted((0.635, 0.625, 0.6), tone, warmth))
 
 
 def _stones(size_hw: Size, spacing_px: float, rng: np.random.Generator) -> tuple[FloatMap, ...]:
@@ -135,12 +137,12 @@ def asphalt(size_hw: Size, rng: np.random.Generator) -> FloatMap:
     for spacing, level in ((3.2, 0.0), (5.5, 0.06), (9.0, 0.12)):
         dome, shade = _stones(size_hw, spacing, rng)
         cover = np.clip(dome * 2.2 - 0.3, 0, 1)
-        tone += cover * (level + 0.17 * shade - tone)
-        warmth += cover * 0.012 * shade
+        tone += cover * (level + 0.13 * shade - tone)
+        warmth += cover * 0.006 * (shade - warmth)
         height = np.maximum(height, dome * spacing * 0.35)
-    tone += _lit(height, 0.11) + 0.06 * grain(size_hw, 0.7, rng)
+    tone += _lit(height, 0.13) + 0.07 * grain(size_hw, 0.7, rng)
     tone += 0.05 * blobs(size_hw, 230, rng) + 0.04 * fractal(size_hw, 90, 20, rng)
-    return to_linear(_painted((0.475, 0.475, 0.47), tone, warmth))
+    return to_linear(_painted((0.47, 0.465, 0.455), tone, warmth))
 
 
 def _scuffs(size_hw: Size, count: int, rng: np.random.Generator) -> FloatMap:
@@ -199,12 +201,12 @@ def paint(texture: Texture, size_hw: Size, rng: np.random.Generator) -> FloatMap
 
 
 def add_joint(picture: FloatMap, at: float, width_px: float, vertical: bool = True) -> FloatMap:
-    """A straight, shallow groove across the picture at the fraction `at`: like a crack, but none."""
+    """A straight, shallow groove across the picture at the fraction `at`: no crack."""
     h, w = picture.shape[:2]
     place = np.arange(w if vertical else h, dtype=np.float32) - at * (w if vertical else h)
     groove = np.clip(width_px / 2 + 0.5 - np.abs(place), 0, 1)
     lip = np.exp(-(((np.abs(place) - width_px / 2 - 1.5) / 1.5) ** 2))
-    factor = (1 - 0.5 * groove) * (1 + 0.12 * lip * np.sign(place))
+    factor = (1 - 0.62 * groove) * (1 + 0.12 * lip * np.sign(place))
     return np.asarray(picture * (factor[None, :, None] if vertical else factor[:, None, None]))
 
 
@@ -220,12 +222,12 @@ def add_stain(picture: FloatMap, rng: np.random.Generator) -> FloatMap:
     return np.asarray(picture * (1 - wet[..., None] * tint), np.float32)
 
 
-def add_shadow(picture: FloatMap, rng: np.random.Generator, depth: float = 0.5) -> FloatMap:
-    """The soft edge of a shadow that falls over one corner."""
-    h, w = picture.shape[:2]
+def cast_shadow(size_hw: Size, rng: np.random.Generator, depth: float = 0.5) -> FloatMap:
+    """Light that reaches each pixel, H×W×3, where a soft-edged shadow falls over one corner."""
+    h, w = size_hw
     y, x = np.mgrid[:h, :w].astype(np.float32)
     angle = np.deg2rad(rng.uniform(20, 70))
     place = np.cos(angle) * x / w + np.sin(angle) * y / h - rng.uniform(0.28, 0.4)
     shade = 1 / (1 + np.exp(place * max(h, w) / 4.0))
     tint = np.array([1.0, 0.96, 0.88], np.float32) * depth
-    return np.asarray(picture * (1 - shade[..., None] * tint), np.float32)
+    return np.asarray(1 - shade[..., None] * tint, np.float32)
