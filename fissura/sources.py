@@ -1,0 +1,100 @@
+"""Files, folders and glob patterns become the list of pictures behind them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fissura.types import InputError
+
+SUFFIX_FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    ".png": "PNG",
+    ".webp": "WEBP",
+}
+IMAGE_SUFFIXES = frozenset(SUFFIX_FORMATS)
+
+
+def find_images(sources: Sequence[str | Path], recursive: bool = False) -> list[Path]:
+    """The pictures behind files, folders and glob patterns, each file once.
+
+    Sources keep their order, pictures inside a folder or pattern come in natural order (2 before
+    10). Folders give their own files, with `recursive` those of their subfolders too; hidden
+    files are left out. A source that is missing or holds no picture raises InputError.
+    """
+    found: dict[str, Path] = {}
+    for source in sources:
+        for path in _expand(source, recursive):
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _expand(source: str | Path, recursive: bool) -> list[Path]:
+    path, name = Path(source).expanduser(), shown(source)
+    if not str(source).strip():
+        raise InputError("an empty source names no picture; give a file, a folder or a pattern")
+    if path.is_dir():
+        paths = _in_folder(path, recursive)
+        hint = "check the path" if recursive else "check the path or search subfolders (recursive)"
+        if not paths:
+            raise InputError(f"{name}: the folder holds no picture {_known_suffixes()}; {hint}")
+        return paths
+    if os.path.lexists(path):
+        return [path]
+    if glob.has_magic(str(path)):
+        paths = _matching(str(path), recursive)
+        if not paths:
+            raise InputError(f"{name}: no picture {_known_suffixes()} matches; check the pattern")
+        return paths
+    raise InputError(f"{name}: there is no such file or folder; check the path")
+
+
+def _known_suffixes() -> str:
+    return f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+
+
+def _in_folder(folder: Path, recursive: bool) -> list[Path]:
+    """Pictures of a folder; anything else that is named like one comes too and is refused later."""
+    paths: list[Path] = []
+
+    def stop(error: OSError) -> None:
+        raise InputError(f"{shown(error.filename)}: {error.strerror}; check its permissions")
+
+    for base, folders, files in os.walk(folder, onerror=stop):
+        names = files if recursive else [*files, *folders]
+        paths += [Path(base, name) for name in names if _looks_like_picture(name)]
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+    return sorted(paths, key=_natural)
+
+
+def _matching(pattern: str, recursive: bool) -> list[Path]:
+    paths: set[Path] = set()
+    for match in map(Path, glob.iglob(pattern, recursive=True)):  # noqa: PTH207  absolute patterns
+        if match.is_dir():
+            paths.update(_in_folder(match, recursive))
+        elif match.suffix.lower() in IMAGE_SUFFIXES:
+            paths.add(match)
+    return sorted(paths, key=_natural)
+
+
+def _looks_like_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+
+
+def _natural(path: Path) -> list[tuple[list[tuple[int, str]], str]]:
+    def key(part: str) -> list[tuple[int, str]]:
+        pieces = re.split(r"([0-9]+)", part.casefold())
+        return [(int(p), "") if p.isdigit() and p.isascii() else (-1, p) for p in pieces]
+
+    return [(key(part), part) for part in path.parts]
+
+
+def shown(path: object) -> str:
+    """A name fit for one line on a terminal: odd bytes and control characters escaped."""
+    text = str(path).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

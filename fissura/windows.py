@@ -1,0 +1,145 @@
+"""Images of any size become overlapping tiles, and maps of the tiles one map without seams.
+
+Along each axis tiles lie on a grid and share at least `overlap` pixels. A tile is not believed
+within `margin` pixels of an inner edge, where its network lacks the neighbourhood; between the two
+margins neighbouring tiles fade into each other. So the result equals that of the whole image
+wherever a network sees no further than `margin` pixels, half the overlap unless told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fissura.types import FloatMap, InputError, Tile, UInt8Image
+
+GRIDS = (32, 16, 8, 4, 2, 1)
+"""Tile origins are multiples of the first that fits: strided networks then sample alike."""
+
+WHOLE_PIXELS = 1_600_000
+TILE_BYTES = 800_000_000
+BYTES_PER_NETWORK_PIXEL = 300
+DEFAULT_OVERLAP = 128
+MIN_TILE = 256
+
+Run = Callable[[UInt8Image], FloatMap]
+
+
+def automatic_tile(
+    size_hw: tuple[int, int],
+    tile: int | None = None,
+    overlap: int | None = None,
+    input_scale: float = 2.0,
+    bytes_per_network_pixel: float = BYTES_PER_NETWORK_PIXEL,
+) -> tuple[int, int]:
+    """Tile side and overlap for an image, None standing for a choice by size.
+
+    Up to 1.6 megapixels the whole image is one tile; beyond, a tile is as large as a network that
+    holds `bytes_per_network_pixel` at `input_scale` may be within 0.8 GB, a multiple of 32.
+    """
+    height, width = size_hw
+    if tile is None and height * width <= WHOLE_PIXELS:
+        tile = max(height, width)
+    elif tile is None:
+        pixels = TILE_BYTES / (bytes_per_network_pixel * input_scale**2)
+        side = max(pixels**0.5, pixels / min(height, width))
+        tile = max(MIN_TILE, int(side) // GRIDS[0] * GRIDS[0])
+    if overlap is None:
+        overlap = min(DEFAULT_OVERLAP, tile // 4)
+    return tile, overlap
+
+
+def plan_tiles(size_hw: tuple[int, int], tile: int, overlap: int) -> list[Tile]:
+    """Tiles of one size, row by row, that cover an image and share at least `overlap` pixels.
+
+    `tile` is the longest side allowed: tiles shrink to the smallest size that needs no more of
+    them. An axis no longer than `tile` is not divided.
+    """
+    height, width = size_hw
+    if overlap < 0 or tile - overlap < 2:
+        raise InputError(f"overlap {overlap} does not fit tile {tile}; lower it or raise the tile")
+    rows, columns = _spans(height, tile, overlap), _spans(width, tile, overlap)
+    return [Tile(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+
+
+def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Starts and ends of equal spans: starts on the grid, the last end at `length`."""
+    if length <= tile:
+        return [(0, length)]
+    grid = next(grid for grid in GRIDS if tile - overlap >= 2 * grid)
+    span = tile - (tile - length) % grid
+    step = (span - overlap) // grid
+    gaps = -((span - length) // grid // step)
+    while _largest_gap(length - span + grid, gaps, grid) <= span - grid - overlap:
+        span -= grid
+    steps = (length - span) // grid
+    starts = [steps * i // gaps * grid for i in range(gaps + 1)]
+    return [(start, start + span) for start in starts]
+
+
+def _largest_gap(distance: int, gaps: int, grid: int) -> int:
+    return -(-distance // (grid * gaps)) * grid
+
+
+def map_tiles(
+    image: UInt8Image, run: Run, tile: int, overlap: int, margin: int | None = None
+) -> FloatMap:
+    """The H×W map of an image, from `run`, which turns an h×w×3 tile into its h×w map.
+
+    Beyond the image and the result only one tile is held. Tiles share half of `overlap` more than
+    asked where that fits, to fade into each other between their margins.
+    """
+    size_hw = image.shape[0], image.shape[1]
+    margin = overlap // 2 if margin is None else margin
+    if not 0 <= margin <= overlap // 2:
+        raise InputError(f"margin {margin} does not fit overlap {overlap}; give at most half of it")
+    shared = max(overlap, min(2 * margin + max(overlap // 2, 1), tile // 2))
+    tiles = plan_tiles(size_hw, tile, shared)
+    if len(tiles) == 1:
+        return _checked(run(image), image)
+    down = _weights([(t.top, t.bottom) for t in tiles], size_hw[0], margin)
+    across = _weights([(t.left, t.right) for t in tiles], size_hw[1], margin)
+    result = np.zeros(size_hw, np.float32)
+    low, high = np.inf, -np.inf
+    for part in tiles:
+        pixels = np.ascontiguousarray(image[part.slices])
+        values = _checked(run(pixels), pixels)
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        weights = down[part.top, part.bottom][:, None] * across[part.left, part.right]
+        result[part.slices] += weights * values
+    return np.clip(result, low, high, out=result)
+
+
+def _checked(values: FloatMap, tile: UInt8Image) -> FloatMap:
+    if values.shape != tile.shape[:2]:
+        raise ValueError(f"expected a map of {tile.shape[:2]} for its tile, got {values.shape}")
+    return values.astype(np.float32, copy=False)
+
+
+def _weights(
+    spans: list[tuple[int, int]], length: int, margin: int
+) -> dict[tuple[int, int], FloatMap]:
+    """Weight of each span along one axis: 0 in its inner margins, smooth, adding up to 1."""
+    ordered = sorted(set(spans))
+    weights = {}
+    total = np.zeros(length, np.float64)
+    for i, (start, end) in enumerate(ordered):
+        weight = np.ones(end - start, np.float64)
+        if i > 0:
+            weight *= _ramp(end - start, ordered[i - 1][1] - start, margin)
+        if i + 1 < len(ordered):
+            weight *= _ramp(end - start, end - ordered[i + 1][0], margin)[::-1]
+        total[start:end] += weight
+        weights[start, end] = weight
+    return {
+        span: (weight / total[span[0] : span[1]]).astype(np.float32)
+        for span, weight in weights.items()
+    }
+
+
+def _ramp(length: int, shared: int, margin: int) -> FloatMap:
+    """0 up to `margin`, a half cosine up to `shared - margin`, then 1."""
+    width = max(shared - 2 * margin, 1)
+    position = np.clip((np.arange(length) + 0.5 - margin) / width, 0, 1)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * position))
