@@ -1,0 +1,51 @@
+"""Checkpoints of a run: plain tensors and numbers, read back without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fissura.types import InputError
+
+LAST = "last.pt"
+
+
+class MovingAverage:
+    """Exponential moving average of a network's parameters; buffers are copied."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, iteration: int) -> None:
+        """Follow `network`; the first iterations count more, so that the start is forgotten."""
+        decay = min(self.decay, (1 + iteration) / (10 + iteration))
+        for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for mean, value in zip(self.network.buffers(), network.buffers(), strict=True):
+            mean.copy_(value)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write so that an interruption leaves either the old file or the new one, whole."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of `save_checkpoint`; InputError where it is missing or not one."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is not there; give the folder of an earlier run") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise InputError(f"{path} is not a checkpoint of a fissura run; give another") from error
+    return state

@@ -1,0 +1,119 @@
+"""Settings of a training run; one complete YAML in configs/ is one of these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fissura.config import Settings
+
+
+class DataSettings(Settings):
+    """Where pictures come from.
+
+    `sets` gives each data set below `root` its weight: how often one of its pictures is drawn,
+    relative to the others. `validation` is the share of the training part that chooses the
+    threshold and the best checkpoint; held-back pictures are never read.
+    """
+
+    root: Path
+    sets: dict[str, float]
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    validation_limit: int = Field(default=60, ge=1)
+
+
+class AugmentSettings(Settings):
+    """Random changes of each crop; see fissura.augment for the meaning of each strength."""
+
+    rotation_deg: float = Field(default=15.0, ge=0, le=180)
+    quarter_turns: bool = True
+    mirror: bool = True
+    brightness: float = Field(default=32.0, ge=0)
+    contrast: float = Field(default=0.4, ge=0)
+    saturation: float = Field(default=0.4, ge=0)
+    gamma: float = Field(default=0.3, ge=0)
+    hue: float = Field(default=12.0, ge=0)
+    shadow: float = Field(default=0.2, ge=0, le=1)
+    blur: float = Field(default=0.2, ge=0, le=1)
+    noise: float = Field(default=0.3, ge=0, le=1)
+    jpeg: float = Field(default=0.2, ge=0, le=1)
+
+
+class Stage(Settings):
+    """A stretch of training with one crop size (network pixels) and one range of enlargement."""
+
+    iterations: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    crop: int = Field(ge=32)
+    scale: tuple[float, float]
+
+
+class LossSettings(Settings):
+    """Weighted cross-entropy, divided as `reduction` says, plus soft Dice.
+
+    `weighted_mean` divides by the sum of the weights of valid pixels; `all_pixels` by the number
+    of all pixels, padding included, as mmsegmentation 1.1.1 did for the released CGNet.
+    """
+
+    class_weights: tuple[float, float] = (1.0, 1.0)
+    reduction: Literal["weighted_mean", "all_pixels"] = "weighted_mean"
+    dice: float = Field(default=0.0, ge=0)
+
+
+class OptimiserSettings(Settings):
+    """AdamW decays weights apart from the gradient; Adam adds L2 to it, as the release did.
+
+    `decay_all` also decays norms, biases and PReLU slopes.
+    """
+
+    name: Literal["adamw", "adam"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    decay_all: bool = False
+    clip_norm: float | None = Field(default=None, gt=0)
+
+
+class ScheduleSettings(Settings):
+    """Learning rate per iteration: linear warm-up, then cosine or polynomial down to `final_lr`."""
+
+    name: Literal["cosine", "polynomial"] = "cosine"
+    warmup: int = Field(default=0, ge=0)
+    power: float = Field(default=0.9, gt=0)
+    final_lr: float = Field(default=0.0, ge=0)
+
+
+class TrainConfig(Settings):
+    """One experiment, complete."""
+
+    name: str
+    model: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    warm_start: Path | None = None
+    input_scale: float = Field(default=1.0, gt=0)
+    data: DataSettings
+    augment: AugmentSettings = AugmentSettings()
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    loss: LossSettings = LossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    validate_every: int = Field(default=200, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    seed: int = 0
+    threads: int | None = Field(default=None, ge=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @property
+    def iterations(self) -> int:
+        """Length of the whole run."""
+        return sum(stage.iterations for stage in self.stages)
+
+    def stage_at(self, iteration: int) -> Stage:
+        """The stage that iteration `iteration`, counted from 0, belongs to."""
+        for stage in self.stages:
+            if iteration < stage.iterations:
+                return stage
+            iteration -= stage.iterations
+        return self.stages[-1]

@@ -1,0 +1,269 @@
+"""The training loop: one visible `for`, everything model-specific in the task.
+
+A run folder holds config.yaml, environment.json, metrics.jsonl, last.pt (everything that a resumed
+run needs, bit for bit on a CPU) and best.safetensors (the average with the best validation score).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fissura.config import dump_yaml
+from fissura.models import MODELS
+from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
+from fissura.train.config import OptimiserSettings, TrainConfig
+from fissura.train.data import batch_drawer, load_training_data
+from fissura.train.schedule import learning_rate
+from fissura.train.tasks import Score, SegmentationTask
+from fissura.types import InputError, Sample
+from fissura.weights.network import load_module, new_card, save_safetensors
+
+BEST = "best.safetensors"
+BAD_RUN_AFTER = 3
+"""Validations in a row without a single crack found before a run is given up."""
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class BadRunError(InputError):
+    """Training went wrong in a way that more iterations do not mend."""
+
+
+@dataclass
+class RunState:
+    """All that changes while a run goes on."""
+
+    network: nn.Module
+    average: MovingAverage
+    optimiser: torch.optim.Optimizer
+    iteration: int = 0
+    seconds: float = 0.0
+    best_f1: float = -1.0
+    empty_validations: int = 0
+
+    def save(self, path: Path) -> None:
+        """Write everything that a resumed run needs."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "best_f1": self.best_f1,
+            "empty_validations": self.empty_validations,
+            "torch_rng": torch.get_rng_state(),
+        }
+        save_checkpoint(path, state)
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of the same experiment."""
+        state = load_checkpoint(path)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.network.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(f"{path} belongs to another network; give the run of it") from error
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
+        self.best_f1, self.empty_validations = state["best_f1"], state["empty_validations"]
+        torch.set_rng_state(state["torch_rng"])
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    stop_at: int | None = None,
+    report: Report | None = None,
+) -> Path:
+    """Train `config` in the run folder `out`; returns the path of the best weights.
+
+    `resume` continues from last.pt in `out`; `stop_at` ends before that iteration as an
+    interruption would. `report` gets every line of metrics.jsonl.
+
+    Raises InputError for wrong settings or data, BadRunError when the loss is not a number or
+    nothing is found any more; last.pt then holds the last good state.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: no CUDA device is here; set device: cpu")
+    out.mkdir(parents=True, exist_ok=True)
+    data = load_training_data(config.data)
+    draw = batch_drawer(data, config.augment, config.seed)
+    state = _start(config)
+    if resume:
+        state.restore(out / LAST)
+    else:
+        _write_run(config, out)
+    task = SegmentationTask(state.network, config.loss, config.input_scale)
+    end = min(stop_at or config.iterations, config.iterations)
+    with _metrics(out, report) as log:
+        while state.iteration < end:
+            began = time.monotonic()
+            batch = draw(state.iteration, config.stage_at(state.iteration))
+            line = _iterate(task, state, config, batch)
+            state.iteration += 1
+            state.seconds += time.monotonic() - began
+            log(line | {"seconds": round(state.seconds, 2)})
+            if _due(state, config.validate_every, config.iterations):
+                log(_validate(task, state, config, data.validation, out))
+            if _due(state, config.checkpoint_every, end):
+                state.save(out / LAST)
+    return out / BEST
+
+
+def _due(state: RunState, every: int, last: int) -> bool:
+    return state.iteration % every == 0 or state.iteration == last
+
+
+def _start(config: TrainConfig) -> RunState:
+    torch.manual_seed(config.seed)
+    if config.model not in MODELS:
+        raise InputError(f"model: '{config.model}' is unknown; choose one of {', '.join(MODELS)}")
+    try:
+        network = MODELS[config.model](**config.arguments)
+    except TypeError as error:
+        raise InputError(f"arguments: {config.model} does not take them ({error})") from error
+    if config.warm_start:
+        warm, _ = load_module(config.warm_start)
+        network.load_state_dict(warm.state_dict())
+    network = network.to(config.device, memory_format=torch.channels_last)
+    optimiser = _optimiser(network, config.optimiser)
+    return RunState(network, MovingAverage(network, config.ema_decay), optimiser)
+
+
+def _optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """Norms, biases and PReLU slopes (all of one axis) stay undecayed unless asked for."""
+    matrices = [p for p in network.parameters() if p.ndim > 1 or settings.decay_all]
+    vectors = [p for p in network.parameters() if p.ndim <= 1 and not settings.decay_all]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return kind([group for group in groups if group["params"]], lr=settings.lr)
+
+
+def _iterate(
+    task: SegmentationTask, state: RunState, config: TrainConfig, batch: tuple[Tensor, Tensor]
+) -> dict[str, Any]:
+    """One optimiser step; returns the line for the log."""
+    rate = learning_rate(state.iteration, config.iterations, config.optimiser, config.schedule)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    state.network.train()
+    images, labels = (part.to(config.device) for part in batch)
+    parts = task.step(images, labels)
+    values = {name: float(part.detach()) for name, part in parts.items()}
+    if not math.isfinite(values["loss"]):
+        raise BadRunError(
+            f"iteration {state.iteration}: the loss is {values['loss']}; lower optimiser.lr or set "
+            "optimiser.clip_norm, and resume from last.pt"
+        )
+    state.optimiser.zero_grad(set_to_none=True)
+    parts["loss"].backward()  # type: ignore[no-untyped-call]
+    if config.optimiser.clip_norm:
+        nn.utils.clip_grad_norm_(state.network.parameters(), config.optimiser.clip_norm)
+    state.optimiser.step()
+    state.average.update(state.network, state.iteration)
+    return {"iteration": state.iteration, "lr": rate} | values
+
+
+def _validate(
+    task: SegmentationTask,
+    state: RunState,
+    config: TrainConfig,
+    samples: tuple[Sample, ...],
+    out: Path,
+) -> dict[str, Any]:
+    """Score the average; keep it where it is the best so far."""
+    network = state.average.network
+    score = task.validate(network, samples)
+    if score.f1 > state.best_f1:
+        state.best_f1 = score.f1
+        _save_best(network, config, score, out)
+    found_nothing = score.crack_share == 0 and score.f1 < 0.05
+    state.empty_validations = state.empty_validations + 1 if found_nothing else 0
+    if state.empty_validations >= BAD_RUN_AFTER:
+        raise BadRunError(
+            f"iteration {state.iteration}: {BAD_RUN_AFTER} validations in a row found no crack at "
+            "all; raise loss.class_weights for cracks or lower optimiser.lr"
+        )
+    return {"iteration": state.iteration, "validation": asdict(score)}
+
+
+def _save_best(network: nn.Module, config: TrainConfig, score: Score, out: Path) -> None:
+    card = new_card(
+        config.model,
+        dict(config.arguments),
+        input_scale=config.input_scale,
+        threshold=score.threshold,
+        trained_on=", ".join(config.data.sets),
+        summary=f"{config.name}: validation F1 {score.f1:.4f} at {score.threshold:g}",
+    )
+    save_safetensors(network, card, out / BEST)
+
+
+def _write_run(config: TrainConfig, out: Path) -> None:
+    if (out / "metrics.jsonl").exists():
+        raise InputError(f"{out} holds an earlier run; give another --out, or --resume it")
+    (out / "config.yaml").write_text(dump_yaml(config), "utf-8")
+    environment = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+    (out / "environment.json").write_text(json.dumps(environment, indent=1), "utf-8")
+
+
+@contextmanager
+def _metrics(out: Path, report: Report | None) -> Iterator[Report]:
+    """Write each line to metrics.jsonl, to TensorBoard where installed, and to `report`."""
+    board = _tensorboard(out)
+    with (out / "metrics.jsonl").open("a", encoding="utf-8") as file:
+
+        def log(line: dict[str, Any]) -> None:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            if board is not None:
+                _draw(board, line)
+            if report is not None:
+                report(line)
+
+        try:
+            yield log
+        finally:
+            if board is not None:
+                board.close()
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+
+
+def _draw(board: Any, line: dict[str, Any]) -> None:
+    values = line.get("validation", line)
+    prefix = "validation" if "validation" in line else "train"
+    for name, value in values.items():
+        if name != "iteration":
+            board.add_scalar(f"{prefix}/{name}", value, line["iteration"])
