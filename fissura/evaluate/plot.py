@@ -1,0 +1,75 @@
+"""The precision-recall curve as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+COLOURS = ("#0b3c5d", "#1f78b4", "#d95f02", "#7b3294", "#1b9e77")
+QUIET = "#b9bfc6"
+INK = "#30363d"
+
+
+def plot_curves(report: dict[str, Any], path: Path) -> None:
+    """One curve per tolerance; dots mark the best F1 (ODS), diamonds the chosen threshold."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 6.8), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _frame(axes, report)
+    if "baseline" in report:
+        for curve in report["baseline"]["curves"]:
+            _line(axes, curve, QUIET, "--", f"{report['baseline']['predictions']}, ")
+    rows = {row["tolerance_px"]: row for row in report["results"] if row["subset"] == "all"}
+    for curve, colour in zip(report["curves"], COLOURS, strict=False):
+        _line(axes, curve, colour, "-", "")
+        _chosen(axes, rows[curve["tolerance_px"]], colour)
+    axes.legend(loc="lower left", frameon=True, framealpha=0.95, edgecolor="none", fontsize=9)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _frame(axes: Any, report: dict[str, Any]) -> None:
+    recall = np.linspace(0.01, 1, 400)
+    for level in np.arange(0.1, 1.0, 0.1):
+        precision = level * recall / np.maximum(2 * recall - level, 1e-9)
+        shown = (2 * recall > level) & (precision <= 1)
+        axes.plot(recall[shown], precision[shown], color="#e6e8eb", lw=0.8, zorder=0)
+        axes.annotate(
+            f"F {level:.1f}",
+            (1.005, level / (2 - level)),
+            fontsize=7.5,
+            color="#8b949e",
+            va="center",
+            annotation_clip=False,
+        )
+    data = report["data"]
+    title = f"{report['predictions']} on {data['folder']}, split {data['split']}"
+    axes.set_title(title, loc="left", fontsize=12, color=INK, pad=20)
+    note = f"{data['pictures']} pictures, counts pooled, protocol {report['protocol']['name']}"
+    axes.text(0, 1.012, note, transform=axes.transAxes, fontsize=9, color="#57606a")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall", ylabel="Precision", aspect="equal")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, colors=INK)
+
+
+def _line(axes: Any, curve: dict[str, Any], colour: str, style: str, prefix: str) -> None:
+    recall, precision, f1 = (np.asarray(curve[name]) for name in ("recall", "precision", "f1"))
+    best = int(f1.argmax())
+    label = (
+        f"{prefix}{curve['tolerance_px']:g} px: ODS {f1[best]:.3f} at {curve['threshold'][best]:g}"
+    )
+    axes.plot(recall, precision, style, color=colour, lw=2, label=label)
+    axes.plot(recall[best], precision[best], "o", color=colour, ms=7, mec="white", mew=1.2)
+
+
+def _chosen(axes: Any, row: dict[str, Any], colour: str) -> None:
+    if row["rule"] == "best" or "precision" not in row.get("pooled", {}):
+        return
+    at = row["pooled"]["recall"]["value"], row["pooled"]["precision"]["value"]
+    first = not row["tolerance_px"]
+    label = f"threshold {row['threshold']:g} ({row['rule']})" if first else None
+    axes.plot(*at, "D", ms=8, mfc="none", mec=colour, mew=1.6, label=label)

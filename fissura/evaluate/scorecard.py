@@ -1,0 +1,169 @@
+"""Writes what an evaluation found: report.json, report.md, curves.csv, pr_curve.png."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fissura.metrics import POINT_SCORES, CrackCounts
+
+TITLES = {
+    "precision": "P",
+    "recall": "R",
+    "f1": "F1",
+    "crack_iou": "crack IoU",
+    "background_iou": "background IoU",
+    "mean_iou": "mIoU",
+    "accuracy": "accuracy",
+    "class_accuracy": "class accuracy",
+    "smooth_iou": "smoothed IoU",
+    "ods": "ODS",
+    "ods_threshold": "ODS at",
+    "ois": "OIS",
+    "ap": "AP",
+    "ap_interpolated": "AP (interpolated)",
+    "aiu": "AIU",
+    "best_mean_iou": "best mIoU",
+}
+CURVE_COLUMNS = ("precision", "recall", "f1", "crack_iou", "mean_iou")
+AVERAGES = {"pooled": "pooled", "per_image": "mean of pictures"}
+RULES = {"validation": "validation", "fixed": "fixed", "best": "best on these pictures"}
+
+Report = dict[str, Any]
+
+
+def curves(tally: CrackCounts) -> list[dict[str, Any]]:
+    """Per tolerance the pooled scores at every threshold."""
+    out = []
+    for tolerance, counts in tally.compute().items():
+        pooled = counts.weighted(np.ones((1, len(tally))))
+        names = CURVE_COLUMNS[: None if tolerance == 0 else 3]
+        columns = {name: POINT_SCORES[name](pooled, 1.0)[0] for name in names}
+        thresholds = [round(t, 9) for t in tally.thresholds.values]
+        out.append({"tolerance_px": tolerance, "threshold": thresholds} | columns)
+    return out
+
+
+def write(report: Report, out: Path) -> Report:
+    """Write the files into `out`; gives the report back without its curves, naming the files."""
+    from fissura.evaluate.plot import plot_curves
+
+    out.mkdir(parents=True, exist_ok=True)
+    has_curve = report["protocol"]["thresholds"]["count"] > 1
+    files = ["report.json", "report.md", *(["curves.csv", "pr_curve.png"] if has_curve else [])]
+    if has_curve:
+        write_csv(report["curves"], out / "curves.csv")
+        plot_curves(report, out / "pr_curve.png")
+    short = _without_curves(report) | {"files": files}
+    text = json.dumps(short, indent=2, ensure_ascii=False, allow_nan=False)
+    (out / "report.json").write_text(text + "\n", encoding="utf-8")
+    (out / "report.md").write_text(markdown(short), encoding="utf-8")
+    return short
+
+
+def _without_curves(report: Report) -> Report:
+    short = {key: value for key, value in report.items() if key != "curves"}
+    if "baseline" in short:
+        short["baseline"] = _without_curves(short["baseline"])
+    return short
+
+
+def write_csv(found: Sequence[dict[str, Any]], path: Path) -> None:
+    """One line per tolerance and threshold, four decimals."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["tolerance_px", "threshold", *CURVE_COLUMNS])
+        for curve in found:
+            columns = [curve[name] for name in CURVE_COLUMNS if name in curve]
+            for threshold, *values in zip(curve["threshold"], *columns, strict=True):
+                line = [f"{value:.4f}" for value in values]
+                writer.writerow([f"{curve['tolerance_px']:g}", f"{threshold:g}", *line])
+
+
+def markdown(report: Report) -> str:
+    """The report as a page: what was scored, how, and the tables."""
+    protocol, data, chosen = report["protocol"], report["data"], report["threshold"]
+    value = "" if chosen["value"] is None else f" {chosen['value']:g}"
+    intervals = report["intervals"]
+    lines = [
+        f"# {report['predictions']} on {data['folder']}, split {data['split']}",
+        "",
+        f"{data['pictures']} pictures, protocol `{protocol['name']}`: {protocol['sentence']}",
+        f"Source: {protocol['source']}.",
+        "",
+        f"Threshold{value}: {chosen['how']}.",
+    ]
+    if any(row["tolerance_px"] for row in report["results"]):
+        lines.append(protocol["tolerance"])
+    if intervals["resamples"]:
+        lines.append(
+            f"In brackets: {intervals['level']:.0%} intervals from {intervals['resamples']}"
+            f" resamples of the {intervals['unit']}."
+        )
+    lines += ["", "## At the threshold", "", *_table(point_rows(report))]
+    over = curve_rows(report)
+    if over:
+        lines += ["", "## Over all thresholds (the best ones on these pictures)", "", *_table(over)]
+    return "\n".join(lines) + "\n"
+
+
+def _reports(report: Report) -> list[Report]:
+    return [report, report["baseline"]] if "baseline" in report else [report]
+
+
+def point_rows(report: Report) -> list[dict[str, str]]:
+    """Table rows of the scores at the threshold."""
+    rows = []
+    for part in _reports(report):
+        for result in part["results"]:
+            for average in (name for name in AVERAGES if name in result):
+                row = _labels(part, result) | {
+                    "counts": AVERAGES[average],
+                    "threshold": f"{result['threshold']:g} ({RULES[result['rule']]})",
+                }
+                rows.append(row | _cells(result[average]))
+    return rows
+
+
+def curve_rows(report: Report) -> list[dict[str, str]]:
+    """Table rows of the scores over all thresholds."""
+    return [
+        _labels(part, result) | _cells(result["over_thresholds"])
+        for part in _reports(report)
+        for result in part["results"]
+        if "over_thresholds" in result
+    ]
+
+
+def _labels(report: Report, result: dict[str, Any]) -> dict[str, str]:
+    return {
+        "predictions": report["predictions"],
+        "pictures": f"{result['subset']} ({result['pictures']})",
+        "tolerance": f"{result['tolerance_px']:g} px",
+    }
+
+
+def _cells(scores: dict[str, Any]) -> dict[str, str]:
+    return {TITLES[name]: _cell(score) for name, score in scores.items()}
+
+
+def _cell(score: Any) -> str:
+    if isinstance(score, float):
+        return f"{score:g}"
+    if score["value"] is None:
+        return "–"
+    if "low" not in score:
+        return f"{score['value']:.4f}"
+    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+
+
+def _table(rows: Sequence[dict[str, str]]) -> list[str]:
+    titles = list(dict.fromkeys(title for row in rows for title in row))
+    lines = [titles, ["---"] * len(titles)]
+    lines += [[row.get(title, "") for title in titles] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]

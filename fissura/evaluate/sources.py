@@ -1,0 +1,168 @@
+"""Where crack maps come from: a folder of predictions, an engine, or any function of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from fissura.config import PredictSettings
+from fissura.engines import Engine
+from fissura.pipeline import crack_map
+from fissura.types import FloatMap, InputError, Sample, UInt8Image
+
+SUFFIXES = (".png", ".npy")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Gives the crack map of a sample; `threshold` is the one chosen in training, if known."""
+
+    name: str
+    threshold: float | None
+
+    def check(self, pictures: Sequence[tuple[str, str]]) -> None:
+        """Raise InputError if a prediction is missing, before any work is done."""
+
+    def predict(self, sample: Sample) -> NDArray[Any]:
+        """Probabilities H×W: float in [0, 1], or uint8 or uint16 of full range."""
+
+    def finish(self) -> None:
+        """Raise InputError if the predictions as a whole cannot be meant."""
+
+
+class Computed:
+    """Maps computed from the picture: by an engine, a baseline or any function."""
+
+    def __init__(
+        self, name: str, run: Callable[[UInt8Image], FloatMap], threshold: float | None = None
+    ) -> None:
+        self.name, self.threshold, self._run = name, threshold, run
+
+    def check(self, pictures: Sequence[tuple[str, str]]) -> None:
+        """Nothing can be missing."""
+
+    def predict(self, sample: Sample) -> NDArray[Any]:
+        """The map of the picture, float in [0, 1]."""
+        return self._run(sample.image)
+
+    def finish(self) -> None:
+        """Nothing can be wrong."""
+
+
+def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
+    """Maps of a network, computed as `fissura predict` does."""
+
+    def run(image: UInt8Image) -> FloatMap:
+        return crack_map(image, engine, settings)
+
+    return Computed(engine.card.name, run, engine.card.threshold)
+
+
+class Folder:
+    """Maps stored as 8- or 16-bit PNG or as .npy under the pictures' names.
+
+    Several sets need a folder each where they share names. A folder that
+    `fissura predict --formats probability` wrote may be given as it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder of predictions; check the path")
+        inner = folder / "probability"
+        self.folder = inner if inner.is_dir() else folder
+        self.name = folder.name
+        self.threshold: float | None = None
+        self._files: dict[tuple[str, str], Path] = {}
+        self._brightest = 0.0
+
+    def check(self, pictures: Sequence[tuple[str, str]]) -> None:
+        """Every picture needs exactly one prediction."""
+        shared = len({name for _, name in pictures}) < len(pictures)
+        found = {picture: self._find(*picture, shared) for picture in pictures}
+        missing = [picture for picture, files in found.items() if not files]
+        if missing:
+            of, name = missing[0]
+            name = f"{of}/{name}" if shared else name
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise InputError(
+                f"{self.folder}: no prediction for picture '{name}'{more} of {len(pictures)};"
+                f" put {name}.png (8 or 16 bit) or {name}.npy there"
+            )
+        twice = next((files for files in found.values() if len(files) > 1), None)
+        if twice:
+            raise InputError(f"{twice[0]}: {twice[1].name} stands beside it; keep one of them")
+        self._files |= {picture: files[0] for picture, files in found.items()}
+
+    def predict(self, sample: Sample) -> NDArray[Any]:
+        """The stored map, as it is."""
+        height, width = sample.image.shape[:2]
+        prediction = read_map(self._files[sample.set, sample.name], (height, width))
+        if prediction.dtype != np.uint8:
+            self._brightest = 255
+        self._brightest = max(self._brightest, float(prediction.max()))
+        return prediction
+
+    def finish(self) -> None:
+        """0/1 masks saved as they are would count as black maps."""
+        if self._brightest == 1:
+            raise InputError(
+                f"{self.folder}: the predictions hold only 0 and 1; save masks as 0 and 255"
+            )
+
+    def _find(self, of: str, name: str, shared: bool) -> list[Path]:
+        stems = [f"{of}/{name}"] if shared else [f"{of}/{name}", name]
+        for stem in stems:
+            paths = [self.folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+            files = [path for path in paths if path.is_file()]
+            if files:
+                return files
+        return []
+
+
+def read_map(path: Path, size_hw: tuple[int, int]) -> NDArray[Any]:
+    """A stored crack map, H×W, of the picture's size."""
+    read = _read_npy if path.suffix == ".npy" else _read_png
+    prediction = read(path)
+    if prediction.shape != size_hw:
+        raise InputError(
+            f"{path}: prediction is {' × '.join(map(str, prediction.shape))}, its picture"
+            f" {size_hw[0]} × {size_hw[1]} pixels (height × width); save it at the picture's size"
+        )
+    return prediction
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    try:
+        with Image.open(path) as image:
+            mode, values = image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise InputError(f"{path}: cannot be read as PNG ({error}); save it again") from error
+    if mode == "1":
+        return values.astype(np.uint8) * np.uint8(255)
+    if mode in {"I", "I;16", "I;16B", "I;16L"}:
+        return values.astype(np.uint16)
+    if mode == "RGB" and (values == values[..., :1]).all():
+        return values[..., 0]
+    if mode != "L":
+        raise InputError(f"{path}: {mode} PNG; a crack map has one grey channel of 8 or 16 bits")
+    return values
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        values: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as .npy ({error}); save it again") from error
+    if values.dtype in (np.uint8, np.uint16):
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    inside = values.dtype.kind == "f" and ((values >= 0) & (values <= 1)).all()
+    if not inside:
+        raise InputError(f"{path}: expected probabilities, float in [0, 1]; apply the sigmoid")
+    return values
