@@ -6,39 +6,39 @@ usage, 130 interrupted. Everything heavy is imported inside the verb that needs 
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from fissura import console
-from fissura.console import WRONG_USAGE
+from fissura.console import DONE, WRONG_USAGE
 
 if TYPE_CHECKING:
     from fissura.config import PredictSettings
 
+PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 app = typer.Typer(
     help="Find, outline and measure cracks in photographs.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **PLAIN,
 )
-data_app = typer.Typer(help="Look after data sets: check, stats, synth.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Look after data sets: check, stats, synth.", **PLAIN)
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, Option("--json", help="Print one JSON document and nothing else.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace what stands in --out.")]
-Model = Annotated[str, Option(help="Name of a shipped model, or an exported .onnx file.")]
 Engine = Annotated[str | None, Option(help="auto, onnxruntime, openvino or torch.")]
 Precision = Annotated[str | None, Option(help="float32 or bf16.")]
 Threads = Annotated[int | None, Option(help="Processor threads; all cores if not given.")]
 Set = Annotated[list[str] | None, Option("--set", help="Change one setting: a.b=c; repeatable.")]
-Root = Annotated[Path, Argument(help="Folder of the data set.")]
 
 
 @dataclass(kw_only=True)
@@ -124,6 +124,210 @@ def _free_folder(verb: str, sources: Sequence[str]) -> Path:
     base = Path("runs") / verb / (first.resolve().stem or "pictures")
     numbered = (base.with_name(f"{base.name}-{n}") for n in itertools.count(2))
     return next(path for path in itertools.chain([base], numbered) if not path.exists())
+
+
+@dataclass(kw_only=True)
+class ListOptions:
+    """Options of the verbs that only list what there is."""
+
+    as_json: Json = False
+
+
+@console.verb(app, "models")
+def models(options: ListOptions) -> int:
+    """List the weights that ship: data, threshold, licence."""
+    from fissura.weights import METADATA_KEYS, read_card, shipped
+
+    cards = {name: read_card(path) for name, path in shipped().items()}
+    listed = [
+        {"model": name} | {key: getattr(card, key) for key in METADATA_KEYS}
+        for name, card in cards.items()
+    ]
+    return console.print_list(listed, options.as_json, "No weights are installed.")
+
+
+@console.verb(app, "protocols")
+def protocols(options: ListOptions) -> int:
+    """List the named ways of scoring and what each counts."""
+    from fissura.evaluate import PROTOCOLS
+
+    listed = [
+        {"protocol": name, "counts": protocol.sentence, "source": protocol.source}
+        for name, protocol in PROTOCOLS.items()
+    ]
+    return console.print_list(listed, options.as_json)
+
+
+@console.verb(app, "datasets")
+def datasets(options: ListOptions) -> int:
+    """List the data set layouts that can be read."""
+    from fissura.datasets import DATASETS
+
+    listed = [
+        {"dataset": name, "layout": inspect.getdoc(sys.modules[kind.__module__])}
+        for name, kind in DATASETS.items()
+    ]
+    return console.print_list(listed, options.as_json)
+
+
+@dataclass(kw_only=True)
+class TrainOptions:
+    """Options of `fissura train`."""
+
+    config: Annotated[Path | None, Argument(help="YAML file of the experiment.")] = None
+    changes: Set = None
+    out: Annotated[Path | None, Option(help="Run folder [runs/train/NAME].")] = None
+    resume: Annotated[Path | None, Option(help="Run folder of an interrupted run.")] = None
+    overwrite: Overwrite = False
+    as_json: Json = False
+
+
+@console.verb(app, "train")
+def train(options: TrainOptions) -> int:
+    """Train a network from one YAML file."""
+    from fissura.config import load_settings
+    from fissura.report import prepare_output
+    from fissura.train.config import TrainConfig
+    from fissura.train.loop import train as run
+    from fissura.types import InputError
+
+    source = options.config or (options.resume and options.resume / "config.yaml")
+    if source is None:
+        raise InputError("train: give a YAML file of settings, or --resume with a run folder")
+    config = load_settings(source, TrainConfig, options.changes or ())
+    out = options.resume or options.out or _free_folder("train", [config.name])
+    if not options.resume:
+        prepare_output(out, options.overwrite)
+        (out / "metrics.jsonl").unlink(missing_ok=True)
+    with console.Progress("training", quiet=options.as_json) as progress:
+        progress.total = config.iterations
+        report = console.training_report(progress)
+        best = run(config, out, resume=options.resume is not None, report=report)
+    return console.print_outcome({"weights": str(best), "out": str(out)}, options.as_json)
+
+
+@dataclass(kw_only=True)
+class EvaluateOptions:
+    """Options of `fissura evaluate`; those named like an evaluation setting set it."""
+
+    data: Annotated[Path, Option(help="Folder of the data set.")]
+    model: Annotated[str | None, Option(help="Shipped model or exported file.")] = None
+    predictions: Annotated[Path | None, Option(help="Or a folder of probability maps.")] = None
+    method: Annotated[str | None, Option(help="Or a method without training: blackhat.")] = None
+    dataset: Annotated[str | None, Option(help="Layout, see `fissura datasets`.")] = None
+    split: Annotated[str | None, Option(help="Part of the data set; all if not given.")] = None
+    protocol: Annotated[str, Option(help="See `fissura protocols`; or all.")] = "honest"
+    out: Annotated[Path | None, Option(help="Folder for the scores [runs/evaluate/NAME].")] = None
+    threshold: Annotated[float | None, Option(help="Decided beforehand.")] = None
+    validation: Annotated[str | None, Option(help="Split to choose the threshold on.")] = None
+    validation_predictions: Annotated[
+        Path | None, Option(help="Maps of that split, if they stand elsewhere.")
+    ] = None
+    criterion: Annotated[str | None, Option(help="What is best there: f1 or iou.")] = None
+    tolerances: Annotated[str | None, Option(help="Pixels, as 0,2,5.")] = None
+    without: Annotated[Path | None, Option(help="Text file of pictures to leave out.")] = None
+    baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
+    resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
+    seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None
+    engine: Engine = None
+    precision: Precision = None
+    threads: Threads = None
+    overwrite: Overwrite = False
+    as_json: Json = False
+
+
+@console.verb(app, "evaluate")
+def evaluate(options: EvaluateOptions) -> int:
+    """Score a model or a folder of predictions by a named protocol."""
+    from fissura import evaluate as scoring
+    from fissura.config import PredictSettings, build_settings
+
+    shared = console.given(("engine", "precision", "threads"), options)
+    predict = build_settings(PredictSettings, shared, "evaluate")
+    fields = scoring.EvaluateSettings.model_fields
+    given: dict[str, Any] = console.given(set(fields) - {"predict"}, options)
+    if options.tolerances is not None:
+        given["tolerances"] = console.split_list(options.tolerances)
+    settings = build_settings(scoring.EvaluateSettings, given | {"predict": predict}, "evaluate")
+    source = _open_source(options, predict)
+    out = options.out or _free_folder("evaluate", [str(options.data)])
+    with console.Progress("scoring", quiet=options.as_json) as progress:
+        found = scoring.evaluate(
+            source,
+            options.data,
+            options.dataset,
+            options.split,
+            options.protocol,
+            out,
+            settings,
+            progress.at,
+        )
+    if options.as_json:
+        console.print_json(found)
+        return DONE
+    for page in sorted(out.rglob("report.md")):
+        print(page.read_text(encoding="utf-8"))
+    return console.print_outcome({"out": str(out)}, as_json=False)
+
+
+def _open_source(options: EvaluateOptions, settings: PredictSettings) -> Any:
+    from fissura.engines import open_engine
+    from fissura.evaluate import open_baseline
+    from fissura.types import InputError
+
+    chosen = [x for x in (options.model, options.predictions, options.method) if x is not None]
+    if len(chosen) != 1:
+        raise InputError("evaluate: give one of --model, --predictions, --method")
+    if options.method is not None:
+        return open_baseline(options.method)
+    if options.model is not None:
+        return open_engine(options.model, settings.engine, settings.precision, settings.threads)
+    return options.predictions
+
+
+@dataclass(kw_only=True)
+class ExportOptions:
+    """Options of `fissura export`."""
+
+    out: Annotated[Path, Option(help="File to write, ending in .onnx.")]
+    model: Annotated[str, Option(help="Shipped model, or a trained .safetensors file.")] = "cgnet"
+    form: Annotated[str, Option("--format", help="onnx")] = "onnx"
+    overwrite: Overwrite = False
+    as_json: Json = False
+
+
+@console.verb(app, "export")
+def export(options: ExportOptions) -> int:
+    """Turn trained weights into one file that runs without torch, and compare the two."""
+    from fissura.export import export_model
+    from fissura.types import InputError
+
+    if options.out.exists() and not options.overwrite:
+        raise InputError(f"{options.out}: exists; choose another name or allow --overwrite")
+    agreement = export_model(options.model, options.out, options.form)
+    found = {"out": str(options.out), "checked": str(agreement)}
+    return console.print_outcome(found, options.as_json)
+
+
+@dataclass(kw_only=True)
+class SynthOptions:
+    """Options of `fissura data synth`."""
+
+    out: Annotated[Path, Option(help="Folder for the pictures.")]
+    overwrite: Overwrite = False
+    as_json: Json = False
+
+
+@console.verb(data_app, "synth")
+def data_synth(options: SynthOptions) -> int:
+    """Render pictures of cracks of exactly known width and length."""
+    from fissura.report import prepare_output
+    from fissura.synth import DEMO_MM_PER_PX, write_demo
+
+    prepare_output(options.out, options.overwrite)
+    pictures = [str(path) for path in write_demo(options.out)]
+    found = {"pictures": pictures, "mm_per_px": DEMO_MM_PER_PX, "out": str(options.out)}
+    return console.print_outcome(found, options.as_json)
 
 
 def main() -> None:

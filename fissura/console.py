@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -95,23 +96,46 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
 
 
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Aligned columns under the keys of the first row; numbers to the right."""
-    if not rows:
-        return
-    header = list(rows[0])
-    cells = [[_cell(row[key]) for key in header] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    for line in [header, ["-" * width for width in widths], *cells]:
-        print(
-            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        )
+def print_list(entries: Sequence[Mapping[str, Any]], as_json: bool, nothing: str = "") -> int:
+    """Entries one below the other, the first value of each as its heading; or all as JSON."""
+    if as_json:
+        print_json(entries)
+        return DONE
+    for entry in entries:
+        (_, heading), *rest = entry.items()
+        print(heading)
+        for name, value in rest:
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            wrapped = textwrap.wrap(text, 78) or ["-"]
+            print(f"    {name:16}{wrapped[0]}")
+            print("".join(f"{'':20}{line}\n" for line in wrapped[1:]), end="")
+    if not entries and nothing:
+        print(nothing)
+    return DONE
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def print_outcome(found: Mapping[str, Any], as_json: bool) -> int:
+    """What a verb made: names and values, or JSON."""
+    if as_json:
+        print_json(found)
+        return DONE
+    for name, value in found.items():
+        text = "\n          ".join(value) if isinstance(value, list) else value
+        print(f"{name:9} {text}")
+    return DONE
+
+
+def training_report(progress: Progress) -> Callable[[dict[str, Any]], None]:
+    """Shows the lines of metrics.jsonl: every validation, every tenth iteration."""
+
+    def report(line: dict[str, Any]) -> None:
+        done = line["iteration"]
+        if "validation" in line or done % 10 == 0:
+            numbers = line.get("validation") or {"loss": line["loss"]}
+            said = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            progress.at(done, progress.total, said)
+
+    return report
 
 
 class Progress:
@@ -145,11 +169,16 @@ class Progress:
 
     def step(self, line: str) -> None:
         """One input is finished."""
-        self._done += 1
+        self.at(self._done + 1, self.total, line)
+
+    def at(self, done: int, total: int, line: str = "") -> None:
+        """So many of so many inputs are finished."""
+        self._done, self.total = done, total
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, total=self.total, description=line)
+            text = line or self._label
+            self._bar.update(self._task, completed=done, total=total, description=text)
         elif not self._quiet:
-            print(f"[{self._done}/{self.total}] {line}", flush=True)
+            print(f"[{done}/{total}] {line or self._label}", flush=True)
 
     def failed(self, line: str) -> None:
         """One input could not be used: said on standard error, and counted."""

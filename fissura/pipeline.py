@@ -34,9 +34,9 @@ class Prediction(Result):
 
     def plot(self) -> UInt8Image:
         """The picture with every crack outlined and labelled, H×W×3 RGB."""
-        from fissura.report import plot
+        from fissura.report import draw
 
-        return plot(self)
+        return draw(self)
 
     def save(
         self,
@@ -90,7 +90,8 @@ def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> F
         raw = engine.run(np.asarray(enlarged, np.uint8))
         return decode.crack_map(raw, (height, width), (h, w))
 
-    size = windows.automatic_tile(image.shape[:2], settings.tile, settings.overlap)
+    height, width = image.shape[:2]
+    size = windows.automatic_tile((height, width), settings.tile, settings.overlap, factor)
     return windows.map_tiles(image, run, *size)
 
 

@@ -1,0 +1,214 @@
+"""From a source to results: the whole way with a network that calls everything dark a crack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from toy_model import write_toy_model
+
+import fissura
+from fissura import InputError, Prediction, Predictor
+from fissura.config import PredictSettings
+from fissura.pipeline import crack_map, find_sources, open_writers, resolve
+from fissura.synth import CrackSpec, render_crack
+
+SPEC = CrackSpec(size_hw=(160, 200), width_px=6.0, angle_deg=20.0)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_model(tmp_path_factory.mktemp("model") / "toy.onnx")
+
+
+@pytest.fixture
+def predictor(model: Path) -> Predictor:
+    return fissura.load(model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return render_crack(SPEC, seed=1).image
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: np.ndarray) -> Path:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("wall 2.png", "wall 10.png", "wall 1.png"):
+        cv2.imwrite(str(pictures / name), picture[..., ::-1])
+    return pictures
+
+
+def only(results: Iterator[Prediction]) -> Prediction:
+    (result,) = results
+    return result
+
+
+def test_the_crack_of_an_array_is_found(predictor: Predictor, picture: np.ndarray) -> None:
+    result = only(predictor.predict(picture))
+    assert result.size_hw == (160, 200)
+    assert result.crack_map is not None
+    assert result.crack_map.dtype == np.float32
+    assert result.mask is not None
+    assert len(result.cracks) == 1
+    assert result.cracks[0].mm is None
+    assert result.scale is None
+    assert result.model == "toy"
+    assert result.weights_sha256 == "0" * 64
+
+
+def test_settings_in_the_result_are_resolved(predictor: Predictor, picture: np.ndarray) -> None:
+    settings = only(predictor.predict(picture)).settings
+    assert settings["threshold"] == 0.5
+    assert settings["input_scale"] == 1.0
+    assert settings["engine"] == "onnxruntime"
+
+
+def test_a_scale_gives_millimetres(model: Path, picture: np.ndarray) -> None:
+    result = only(fissura.load(model, mm_per_px=0.5).predict(picture))
+    assert result.scale is not None
+    crack = result.cracks[0]
+    assert crack.mm is not None
+    assert crack.mm.length.value == pytest.approx(0.5 * (crack.px.length.value or 0), rel=1e-6)
+
+
+def test_a_threshold_of_ones_own(model: Path, picture: np.ndarray) -> None:
+    wide = only(fissura.load(model, threshold=0.05).predict(picture))
+    narrow = only(fissura.load(model, threshold=0.95).predict(picture))
+    assert wide.mask is not None
+    assert narrow.mask is not None
+    assert wide.mask.sum() > narrow.mask.sum() > 0
+    assert bool((wide.mask | ~narrow.mask).all())
+
+
+def test_folders_globs_files_and_lists(predictor: Predictor, folder: Path) -> None:
+    names = [Path(result.source).name for result in predictor.predict(folder)]
+    assert names == ["wall 1.png", "wall 2.png", "wall 10.png"]
+    assert len(list(predictor.predict(str(folder / "wall 1*.png")))) == 2
+    assert len(list(predictor.predict(folder / "wall 1.png"))) == 1
+    assert len(list(predictor.predict([folder / "wall 1.png", folder / "wall 2.png"]))) == 2
+
+
+def test_a_list_may_mix_arrays_and_files(
+    predictor: Predictor, folder: Path, picture: np.ndarray
+) -> None:
+    first, second = predictor.predict([picture, folder / "wall 1.png"])
+    assert first.mask is not None
+    assert second.mask is not None
+    assert np.array_equal(first.mask, second.mask)
+
+
+def test_results_come_one_at_a_time(predictor: Predictor, folder: Path) -> None:
+    results = predictor.predict(folder)
+    next(results)
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"wall 2\.png"):
+        next(results)
+
+
+def test_failures_can_be_collected(predictor: Predictor, folder: Path) -> None:
+    (folder / "wall 2.png").write_bytes(b"")
+    failed: list[str] = []
+    results = list(predictor.predict(folder, on_error=lambda source, error: failed.append(source)))
+    assert len(results) == 2
+    assert [Path(name).name for name in failed] == ["wall 2.png"]
+
+
+def test_missing_source_is_named(predictor: Predictor, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.jpg"):
+        list(predictor.predict(tmp_path / "nowhere.jpg"))
+
+
+def test_sources_that_overlap_are_read_once(folder: Path) -> None:
+    assert len(find_sources([folder, folder / "wall 1.png", folder])) == 3
+
+
+def test_unknown_setting_names_the_nearest(model: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'threshold'"):
+        fissura.load(model, treshold=0.3)
+
+
+def test_unknown_model_is_named() -> None:
+    with pytest.raises(InputError, match="cgnett"):
+        fissura.load("cgnett")
+
+
+def test_low_threshold_above_the_models_own_is_refused(model: Path) -> None:
+    with pytest.raises(InputError, match="low_threshold"):
+        fissura.load(model, low_threshold=0.7)
+
+
+def test_bad_camera_is_refused_before_any_picture(model: Path) -> None:
+    with pytest.raises(InputError):
+        fissura.load(model, gsd_from="a long lens")
+
+
+def test_input_scale_enlarges_and_comes_back(tmp_path: Path, picture: np.ndarray) -> None:
+    plain = fissura.load(write_toy_model(tmp_path / "plain.onnx"))
+    twice = fissura.load(write_toy_model(tmp_path / "twice.onnx", input_scale=2.0))
+    first, second = only(plain.predict(picture)), only(twice.predict(picture))
+    assert first.mask is not None
+    assert second.mask is not None
+    assert second.settings["input_scale"] == 2.0
+    overlap = (first.mask & second.mask).sum() / (first.mask | second.mask).sum()
+    assert overlap > 0.9
+
+
+def test_tiles_give_the_same_map_as_the_whole(predictor: Predictor) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (150, 170, 3), np.uint8)
+    whole = crack_map(image, predictor.engine, predictor.settings)
+    cut = predictor.settings.model_copy(update={"tile": 64, "overlap": 16})
+    np.testing.assert_allclose(crack_map(image, predictor.engine, cut), whole, atol=1e-5)
+
+
+def test_resolving_twice_changes_nothing(predictor: Predictor) -> None:
+    once = resolve(PredictSettings(), predictor.engine)
+    assert resolve(once, predictor.engine) == once
+
+
+def test_to_dict_is_json(predictor: Predictor, picture: np.ndarray) -> None:
+    document = only(predictor.predict(picture)).to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False))["size_hw"] == [160, 200]
+    assert "crack_map" not in document
+
+
+def test_plot_draws_on_the_picture(predictor: Predictor, picture: np.ndarray) -> None:
+    drawn = only(predictor.predict(picture)).plot()
+    assert drawn.dtype == np.uint8
+    assert drawn.ndim == 3
+    assert drawn.shape[2] == 3
+
+
+def test_save_writes_and_never_overwrites(
+    predictor: Predictor, picture: np.ndarray, tmp_path: Path
+) -> None:
+    result = only(predictor.predict(picture))
+    out = result.save(tmp_path / "out", formats=("json", "masks"))
+    assert json.loads((out / "results.json").read_text())[0]["model"] == "toy"
+    (mask_file,) = (out / "masks").iterdir()
+    mask = cv2.imread(str(mask_file), cv2.IMREAD_UNCHANGED)
+    assert result.mask is not None
+    assert np.array_equal(mask > 0, result.mask)
+    with pytest.raises(InputError, match="overwrit"):
+        result.save(out)
+    assert result.save(out, formats=["json"], overwrite=True) == out
+
+
+def test_unknown_format_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="docx"), open_writers(["json", "docx"], tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("module", ["fissura", "fissura.pipeline", "fissura.cli"])
+def test_importing_brings_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
