@@ -12,7 +12,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -155,6 +155,23 @@ def _quiet_libraries() -> Iterator[None]:
             log.setLogLevel(level)
 
 
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Keep libtiff's own lines off standard error; Pillow gives no other way."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed already
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 @dataclass(frozen=True)
 class _Stored:
     """Pixels as the file has them, and the EXIF orientation that they still have to be given."""
@@ -178,7 +195,8 @@ def _decode(file: BinaryIO, form: str, head: bytes, check: SizeCheck) -> _Stored
     check(image.size)
     if form == "JPEG":
         _check_jpeg_length(image, file)
-    image.load()
+    with _muted() if form == "TIFF" else nullcontext():
+        image.load()
     exif = _exif(image)
     left = _turn(exif.get(TAG_ORIENTATION) if exif else 1)
     stored = _turn(tags.get(TAG_ORIENTATION)) if tags is not None else left

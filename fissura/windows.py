@@ -57,7 +57,7 @@ def plan_tiles(size_hw: tuple[int, int], tile: int, overlap: int) -> list[Tile]:
     them. An axis no longer than `tile` is not divided.
     """
     height, width = size_hw
-    if overlap < 0 or tile - overlap < 2:
+    if not 0 <= overlap < tile:
         raise InputError(f"overlap {overlap} does not fit tile {tile}; lower it or raise the tile")
     rows, columns = _spans(height, tile, overlap), _spans(width, tile, overlap)
     return [Tile(top, left, bottom, right) for top, bottom in rows for left, right in columns]
@@ -67,7 +67,7 @@ def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     """Starts and ends of equal spans: starts on the grid, the last end at `length`."""
     if length <= tile:
         return [(0, length)]
-    grid = next(grid for grid in GRIDS if tile - overlap >= 2 * grid)
+    grid = next((grid for grid in GRIDS if tile - overlap >= 2 * grid), 1)
     span = tile - (tile - length) % grid
     step = (span - overlap) // grid
     gaps = -((span - length) // grid // step)
