@@ -58,7 +58,8 @@ class CrackSpec:
     def __post_init__(self) -> None:
         checks = {
             "size_hw": min(self.size_hw) >= 8,
-            "width_px": bool(self.widths) and min(self.widths) > 0,
+            "width_px": bool(self.widths) and 0 < min(self.widths) <= max(self.widths) < np.inf,
+            "angle_deg": np.isfinite(self.angle_deg),
             "length_px": self.length_px is None or self.length_px > 0,
             "taper_px": self.taper_px >= 0,
             "wander": 0 <= self.wander <= 1,
@@ -68,6 +69,7 @@ class CrackSpec:
             "relief": self.relief >= 0,
             "blur_px": self.blur_px >= 0,
             "noise": self.noise >= 0,
+            "encoding": self.encoding in ("srgb", "linear"),
         }
         for name, good in checks.items():
             if not good:

@@ -172,9 +172,9 @@ def truth_to_dict(crack: RenderedCrack, mm_per_px: float) -> dict[str, Any]:
 
 
 DEMO: dict[str, tuple[Texture, int]] = {
-    "concrete_wall.jpg": ("concrete", 1),
-    "asphalt_road.jpg": ("asphalt", 1),
-    "rubber_belt.jpg": ("rubber", 1),
+    "concrete_wall.jpg": ("concrete", 5),
+    "asphalt_road.jpg": ("asphalt", 5),
+    "rubber_belt.jpg": ("rubber", 4),
 }
 
 
