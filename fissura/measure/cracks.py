@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.measure.profiles import sample
+from fissura.measure.paths import Points
+from fissura.measure.photo import blur_prior, follow_darkness, look
 from fissura.measure.quantities import measures
 from fissura.measure.scale import to_mm
 from fissura.measure.shape import crack_type, longest_way, orientation_deg
 from fissura.measure.skeleton import trace_skeleton
 from fissura.measure.strands import Strand, extend, smooth_line
-from fissura.measure.width import map_widths, usable
+from fissura.measure.width import Widths, follow_map, map_widths, usable
 from fissura.types import BoolMask, Crack, FloatMap, Scale, UInt8Image
 
 WAY_POINTS = 100_000
@@ -65,14 +66,9 @@ def _measure(
     region: BoolMask, corner_xy: tuple[int, int], picture: Picture, travel_deg: float
 ) -> Crack:
     skeleton = trace_skeleton(region)
-    size_hw = picture.crack_map.shape[0], picture.crack_map.shape[1]
-    strands = [
-        extend(smooth_line(line, corner_xy), lambda xy: sample(picture.crack_map, xy), size_hw)
-        for line in skeleton.lines
-    ]
     junctions = skeleton.junctions + np.array([*corner_xy, 0.0])
-    reach = 1.5 * float(max(np.percentile(s.half_width, 95) for s in strands)) + 6.0
-    widths = map_widths(usable(strands, junctions), picture.crack_map, reach)
+    cut = [smooth_line(line, corner_xy) for line in skeleton.lines]
+    strands, widths = _strands_and_widths(cut, junctions, picture)
     lengths = np.array([strand.length for strand in strands])
     way = longest_way(np.array([line.nodes for line in skeleton.lines]), lengths)
     angle = orientation_deg(
@@ -97,6 +93,21 @@ def _measure(
         region=region,
         centrelines=_centrelines(strands),
     )
+
+
+def _strands_and_widths(
+    cut: list[Strand], junctions: Points, picture: Picture
+) -> tuple[list[Strand], Widths]:
+    """Whole strands and widths: from the photograph if it shows the crack, else from the map."""
+    size_hw = picture.crack_map.shape[0], picture.crack_map.shape[1]
+    if picture.image is not None:
+        seen = look(picture.image, cut, junctions, blur_prior(picture.blur_px))
+        if seen is not None:
+            follow = follow_darkness(picture.image, seen.widths.mean)
+            return [extend(strand, follow, size_hw) for strand in seen.strands], seen.widths
+    whole = [extend(strand, follow_map(picture.crack_map), size_hw) for strand in cut]
+    reach = 1.5 * float(max(np.percentile(s.half_width, 95) for s in whole)) + 6.0
+    return whole, map_widths(usable(whole, junctions), picture.crack_map, reach)
 
 
 def _centrelines(strands: list[Strand]) -> tuple[NDArray[np.float32], ...]:

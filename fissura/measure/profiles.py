@@ -15,25 +15,43 @@ from fissura.measure.paths import Points
 Profiles = NDArray[np.float64]
 
 OFFSET_STEP_PX = 0.5
-GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
+
+
+def _light_of_grey() -> Profiles:
+    """Share of light for each channel and 8-bit value, 3×256; rows add up to luminance."""
+    grey = np.arange(256) / 255
+    linear = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4)
+    return np.array([[0.2126], [0.7152], [0.0722]]) * linear
+
+
+LIGHT = _light_of_grey()
 
 
 def sample(picture: NDArray[Any], xy: Points) -> Profiles:
-    """Bilinear values of an H×W or H×W×3 (then grey) array at x, y; the edge goes on outside."""
+    """Bilinear values at x, y of an H×W map, or the light of an H×W×3 photograph.
+
+    The photograph is decoded first (sRGB to linear light), because a pixel half on a crack mixes
+    light and not grey values. Outside the picture its edge goes on.
+    """
     height, width = picture.shape[:2]
     x = np.clip(xy[..., 0] - 0.5, 0, width - 1)
     y = np.clip(xy[..., 1] - 0.5, 0, height - 1)
     left, top = x.astype(np.intp), y.astype(np.intp)
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     x, y = x - left, y - top
-    upper = _grey(picture[top, left]) * (1 - x) + _grey(picture[top, right]) * x
-    lower = _grey(picture[bottom, left]) * (1 - x) + _grey(picture[bottom, right]) * x
+    read = _light if picture.ndim == 3 else _plain
+    upper = read(picture[top, left]) * (1 - x) + read(picture[top, right]) * x
+    lower = read(picture[bottom, left]) * (1 - x) + read(picture[bottom, right]) * x
     return np.asarray(upper * (1 - y) + lower * y)
 
 
-def _grey(values: NDArray[Any]) -> Profiles:
-    is_colour = values.dtype == np.uint8 and values.shape[-1] == 3 and values.ndim > 1
-    return values @ GREY_WEIGHTS if is_colour else values.astype(np.float64)
+def _plain(values: NDArray[Any]) -> Profiles:
+    return values.astype(np.float64)
+
+
+def _light(values: NDArray[Any]) -> Profiles:
+    red, green, blue = (LIGHT[channel][values[..., channel]] for channel in range(3))
+    return np.asarray(red + green + blue)
 
 
 def offsets(reach_px: float) -> NDArray[np.float64]:

@@ -20,8 +20,8 @@ from fissura.measure.skeleton import Line
 END_STEP_PX = 0.25
 END_REACH_PX = 8.0
 
-Strip = Callable[[Points], Profiles]
-"""Gives the height of the followed picture at places: about 1 on the crack, 0 beside it."""
+Follow = Callable[[Points, Points, float], Profiles]
+"""Height of what is followed (map, darkness) along a ray, given its side and half width."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ def _cut(half_width: NDArray[np.float64], joined: tuple[bool, bool]) -> tuple[in
     return start, count - stop
 
 
-def extend(strand: Strand, strip: Strip, size_hw: tuple[int, int]) -> Strand:
-    """The strand with its free ends moved to where the strip falls to half of its height."""
+def extend(strand: Strand, follow: Follow, size_hw: tuple[int, int]) -> Strand:
+    """The strand with its free ends moved to where that falls to half of its height."""
     if strand.closed:
         return strand
     path = strand.path
     if not strand.joined[1]:
-        path = _extend_last(path, strand.half_width, strip, size_hw)
+        path = _extend_last(path, strand.half_width, follow, size_hw)
     if not strand.joined[0]:
-        path = _extend_last(path[::-1], strand.half_width[::-1], strip, size_hw)[::-1]
+        path = _extend_last(path[::-1], strand.half_width[::-1], follow, size_hw)[::-1]
     path = resample(path) if len(path) > 1 else path
     even = np.linspace(0, len(strand.half_width) - 1, len(path))
     widths = np.interp(even, np.arange(len(strand.half_width)), strand.half_width)
@@ -82,7 +82,7 @@ def extend(strand: Strand, strip: Strip, size_hw: tuple[int, int]) -> Strand:
 
 
 def _extend_last(
-    path: Points, half_width: NDArray[np.float64], strip: Strip, size_hw: tuple[int, int]
+    path: Points, half_width: NDArray[np.float64], follow: Follow, size_hw: tuple[int, int]
 ) -> Points:
     width = float(half_width[-1])
     direction = end_direction(path, max(8.0, 3 * width))
@@ -90,8 +90,7 @@ def _extend_last(
     ahead = np.arange(-back, 2 * width + END_REACH_PX, END_STEP_PX)
     ray = path[-1] + ahead[:, None] * direction
     side = np.array([-direction[1], direction[0]])
-    spread = np.linspace(-0.25, 0.25, 3)[:, None, None] * max(1.0, width) * side
-    height = strip(ray[None] + spread).mean(axis=0)
+    height = follow(ray, side, width)
     inside = (ray >= 0).all(axis=1) & (ray <= np.array(size_hw[::-1])).all(axis=1)
     end = _half_crossing(np.where(inside, height, -1.0), ahead)
     if end <= 0:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fissura.measure.paths import Points, normals
 from fissura.measure.profiles import OFFSET_STEP_PX, across, offsets
-from fissura.measure.strands import Strand
+from fissura.measure.strands import Follow, Strand
 from fissura.types import FloatMap
 
 MAP_TOO_WIDE_PX = 4.0
@@ -53,6 +53,16 @@ def usable(strands: list[Strand], junctions: Points) -> list[tuple[Points, Point
         if keep.any():
             kept.append((strand.path[keep], normal[keep]))
     return kept or [(s.path, normals(s.path, s.closed)) for s in strands]
+
+
+def follow_map(crack_map: FloatMap) -> Follow:
+    """How to follow a crack on its map: the mean over the middle of its width."""
+
+    def height(ray: Points, side: Points, half_width: float) -> NDArray[np.float64]:
+        places = np.linspace(-0.25, 0.25, 3) * max(1.0, half_width)
+        return across(crack_map, ray, np.broadcast_to(side, ray.shape), places).mean(axis=1)
+
+    return height
 
 
 def _away_from_junctions(path: Points, junctions: Points) -> NDArray[np.bool_]:
