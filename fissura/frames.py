@@ -6,6 +6,7 @@ header is checked before its pixels are decoded, and every fault becomes one Inp
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -50,6 +51,7 @@ WHITE_IS_ZERO = 0
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_images", "from_array", "read_image"]
 
 _pillow_lock = threading.Lock()
+_pillow_log = logging.getLogger("PIL")
 
 SizeCheck = Callable[[tuple[int, int]], None]
 
@@ -79,7 +81,8 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Frame:
 
     try:
         with path.open("rb") as file, _quiet_libraries():
-            stored = _decode(file, form, head, check)
+            with _muted() if form == "TIFF" or _is_deep_png(head) else nullcontext():
+                stored = _decode(file, form, head, check)
             gps = _gps(stored.exif)
             rgb, settled = to_rgb(stored.pixels)
             rgb = upright(rgb, stored.orientation)
@@ -145,19 +148,21 @@ def _quiet_libraries() -> Iterator[None]:
     log = cv2.utils.logging
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit, level = Image.MAX_IMAGE_PIXELS, log.getLogLevel()
+        limit, level, logged = Image.MAX_IMAGE_PIXELS, log.getLogLevel(), _pillow_log.level
         Image.MAX_IMAGE_PIXELS = None
         log.setLogLevel(log.LOG_LEVEL_SILENT)
+        _pillow_log.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
             log.setLogLevel(level)
+            _pillow_log.setLevel(logged)
 
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    """Keep libtiff's own lines off standard error; Pillow gives no other way."""
+    """Keep the lines of libtiff and libpng off standard error; they know no other way."""
     try:
         kept = os.dup(2)
     except OSError:  # closed already
@@ -195,8 +200,7 @@ def _decode(file: BinaryIO, form: str, head: bytes, check: SizeCheck) -> _Stored
     check(image.size)
     if form == "JPEG":
         _check_jpeg_length(image, file)
-    with _muted() if form == "TIFF" else nullcontext():
-        image.load()
+    image.load()
     exif = _exif(image)
     left = _turn(exif.get(TAG_ORIENTATION) if exif else 1)
     stored = _turn(tags.get(TAG_ORIENTATION)) if tags is not None else left
@@ -234,7 +238,11 @@ def _is_deep_colour(image: Image.Image, head: bytes, tags: ImageFileDirectory_v2
         return False
     if tags is not None:
         return int(max(tags.get(TAG_BITS, (1,)))) > 8
-    return image.format == "PNG" and head[24] == 16
+    return _is_deep_png(head)
+
+
+def _is_deep_png(head: bytes) -> bool:
+    return head[12:16] == b"IHDR" and head[24] == 16
 
 
 def _decode_deep(file: BinaryIO) -> Pixels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,7 +59,7 @@ def test_tiles_cover_every_pixel_and_share_the_overlap(height, width, tile, over
     assert all(t.bottom - t.top <= tile and t.right - t.left <= tile for t in plan)
     for start, end in (("top", "bottom"), ("left", "right")):
         spans = sorted({(getattr(t, start), getattr(t, end)) for t in plan})
-        assert all(a[1] - b[0] >= overlap for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] - b[0] >= overlap for a, b in pairwise(spans))
 
 
 @given(sides, sides, tiles, st.integers(0, 7), st.integers(0, 6))
