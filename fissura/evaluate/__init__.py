@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from fissura.evaluate.baseline import BASELINES, black_hat
-from fissura.evaluate.evaluation import EvaluateSettings, evaluate, open_baseline
+from fissura.evaluate.baseline import black_hat, choose_black_hat, open_baseline
+from fissura.evaluate.evaluation import EvaluateSettings, evaluate
 from fissura.evaluate.protocols import PROTOCOLS, Protocol
 
 __all__ = [
-    "BASELINES",
     "PROTOCOLS",
     "EvaluateSettings",
     "Protocol",
     "black_hat",
+    "choose_black_hat",
     "evaluate",
     "open_baseline",
 ]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
-from fissura.types import FloatMap, UInt8Image
+from fissura.evaluate.sources import Computed
+from fissura.metrics import CURVE_SCORES, CrackCounts, Draws, Thresholds
+from fissura.types import FloatMap, InputError, Sample, UInt8Image
 
 FULL_CONTRAST = 64.0
 """Grey levels by which a crack must be darker than its surroundings to count as certain."""
 
+DIAMETERS = (9, 15, 31, 61)
+COARSE = Thresholds(tuple(k / 128 for k in range(128)))
 
-def black_hat(image: UInt8Image, diameter: int = 15, sigma: float = 2.5) -> FloatMap:
+
+def black_hat(image: UInt8Image, diameter: int = 15, sigma: float = 3.0) -> FloatMap:
     """How much darker than its surroundings a thing narrower than `diameter` px is, in [0, 1].
 
     The morphological closing of the smoothed grey picture minus that picture.
@@ -25,4 +31,27 @@ def black_hat(image: UInt8Image, diameter: int = 15, sigma: float = 2.5) -> Floa
     return np.minimum(share, np.float32(1))
 
 
-BASELINES: dict[str, Callable[[UInt8Image], FloatMap]] = {"blackhat": black_hat}
+def black_hat_source(diameter: int = 15) -> Computed:
+    """The transform as a source of maps."""
+    return Computed(f"black-hat {diameter} px", partial(black_hat, diameter=diameter))
+
+
+def choose_black_hat(samples: Sequence[Sample]) -> Computed:
+    """The transform whose diameter gives the best ODS on `samples`, which are not to be scored."""
+
+    def rate(source: Computed) -> float:
+        tally = CrackCounts(COARSE)
+        for sample in samples:
+            if sample.mask is not None:
+                tally.update(source.predict(sample), sample.mask)
+        draws = Draws(COARSE, tally.compute()[0], np.ones((1, len(tally))))
+        return float(CURVE_SCORES["ods"](draws)[0])
+
+    return max((black_hat_source(diameter) for diameter in DIAMETERS), key=rate)
+
+
+def open_baseline(name: str) -> Computed:
+    """A method without training, by name, as a source of maps."""
+    if name != "blackhat":
+        raise InputError(f"unknown baseline '{name}'; known: blackhat")
+    return black_hat_source()

@@ -16,10 +16,10 @@ from fissura.datasets import Reader, open_dataset
 from fissura.datasets.held_back import known_overlaps
 from fissura.engines import Engine
 from fissura.evaluate import scorecard
-from fissura.evaluate.baseline import BASELINES
+from fissura.evaluate.baseline import choose_black_hat, open_baseline
 from fissura.evaluate.protocols import TOLERANCE, Criterion, Protocol, find_protocols
 from fissura.evaluate.scoring import LEVEL, Bootstrap, Choice, best_threshold, score_rows
-from fissura.evaluate.sources import Computed, Folder, Source, from_engine
+from fissura.evaluate.sources import Folder, Source, from_engine
 from fissura.metrics import CrackCounts
 from fissura.report import prepare_output
 from fissura.types import InputError, Sample
@@ -27,6 +27,7 @@ from fissura.types import InputError, Sample
 Progress = Callable[[int, int], None]
 Key = tuple[str, str]
 KEPT_SPLITS = frozenset({"test", "held_back", "held_back_clean"})
+MAX_BASELINE_PICTURES = 40
 OVERLAP_LIST = Path("splits") / "test_overlaps_train.txt"
 
 
@@ -106,13 +107,6 @@ def open_source(predictions: Path | Engine | Source, settings: EvaluateSettings)
     return from_engine(predictions, settings.predict)
 
 
-def open_baseline(name: str) -> Source:
-    """A method without training as a source of maps."""
-    if name not in BASELINES:
-        raise InputError(f"unknown baseline '{name}'; known: {', '.join(BASELINES)}")
-    return Computed(name, BASELINES[name])
-
-
 def _adapt(protocol: Protocol, settings: EvaluateSettings) -> Protocol:
     changes: dict[str, Any] = {}
     if settings.tolerances is not None and len(protocol.tolerances) > 1:
@@ -163,8 +157,16 @@ def _add_baseline(job: Job, reports: dict[str, dict[str, Any]]) -> None:
             for name, p in protocols.items()
         }
     job = dataclasses.replace(job, settings=settings, protocols=protocols)
-    for name, report in score(job, open_baseline("blackhat")).items():
+    for name, report in score(job, _baseline(job)).items():
         reports[name]["baseline"] = report
+
+
+def _baseline(job: Job) -> Source:
+    if job.settings.validation is None:
+        return open_baseline("blackhat")
+    samples = job.samples(job.settings.validation)
+    step = -(-len(samples) // MAX_BASELINE_PICTURES)
+    return choose_black_hat([samples[i] for i in range(0, len(samples), step)])
 
 
 def _head(job: Job, name: str, source: Source, pictures: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 COLOURS = ("#0b3c5d", "#1f78b4", "#d95f02", "#7b3294", "#1b9e77")
-QUIET = "#b9bfc6"
+STYLES = ("--", "-.", ":", "--", "-.")
+QUIET = "#a5acb4"
 INK = "#30363d"
 
 
@@ -21,23 +22,23 @@ def plot_curves(report: dict[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     _frame(axes, report)
-    if "baseline" in report:
-        for curve in report["baseline"]["curves"]:
-            _line(axes, curve, QUIET, "--", f"{report['baseline']['predictions']}, ")
     rows = {row["tolerance_px"]: row for row in report["results"] if row["subset"] == "all"}
     for curve, colour in zip(report["curves"], COLOURS, strict=False):
         _line(axes, curve, colour, "-", "")
+    for curve, colour in zip(report["curves"], COLOURS, strict=False):
         _chosen(axes, rows[curve["tolerance_px"]], colour)
+    if "baseline" in report:
+        for curve, style in zip(report["baseline"]["curves"], STYLES, strict=False):
+            _line(axes, curve, QUIET, style, f"{report['baseline']['predictions']}, ")
     axes.legend(loc="lower left", frameon=True, framealpha=0.95, edgecolor="none", fontsize=9)
     figure.savefig(path, metadata={"Software": None})
 
 
 def _frame(axes: Any, report: dict[str, Any]) -> None:
-    recall = np.linspace(0.01, 1, 400)
     for level in np.arange(0.1, 1.0, 0.1):
-        precision = level * recall / np.maximum(2 * recall - level, 1e-9)
-        shown = (2 * recall > level) & (precision <= 1)
-        axes.plot(recall[shown], precision[shown], color="#e6e8eb", lw=0.8, zorder=0)
+        recall = np.geomspace(level / (2 - level), 1, 200)
+        precision = level * recall / (2 * recall - level)
+        axes.plot(recall, precision, color="#e6e8eb", lw=0.8, zorder=0)
         axes.annotate(
             f"F {level:.1f}",
             (1.005, level / (2 - level)),
@@ -63,7 +64,8 @@ def _line(axes: Any, curve: dict[str, Any], colour: str, style: str, prefix: str
         f"{prefix}{curve['tolerance_px']:g} px: ODS {f1[best]:.3f} at {curve['threshold'][best]:g}"
     )
     axes.plot(recall, precision, style, color=colour, lw=2, label=label)
-    axes.plot(recall[best], precision[best], "o", color=colour, ms=7, mec="white", mew=1.2)
+    dot = {"ms": 8, "mec": "white", "mew": 1.2, "clip_on": False, "zorder": 4}
+    axes.plot(recall[best], precision[best], "o", color=colour, **dot)
 
 
 def _chosen(axes: Any, row: dict[str, Any], colour: str) -> None:
@@ -72,4 +74,4 @@ def _chosen(axes: Any, row: dict[str, Any], colour: str) -> None:
     at = row["pooled"]["recall"]["value"], row["pooled"]["precision"]["value"]
     first = not row["tolerance_px"]
     label = f"threshold {row['threshold']:g} ({row['rule']})" if first else None
-    axes.plot(*at, "D", ms=8, mfc="none", mec=colour, mew=1.6, label=label)
+    axes.plot(*at, "D", ms=8, mfc="none", mec=colour, mew=1.6, label=label, clip_on=False)

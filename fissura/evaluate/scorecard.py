@@ -31,7 +31,7 @@ TITLES = {
     "best_mean_iou": "best mIoU",
 }
 CURVE_COLUMNS = ("precision", "recall", "f1", "crack_iou", "mean_iou")
-AVERAGES = {"pooled": "pooled", "per_image": "mean of pictures"}
+AVERAGES = {"pooled": "counts summed over the pictures", "per_image": "mean of the pictures"}
 RULES = {"validation": "validation", "fixed": "fixed", "best": "best on these pictures"}
 
 Report = dict[str, Any]
@@ -105,10 +105,9 @@ def markdown(report: Report) -> str:
             f"In brackets: {intervals['level']:.0%} intervals from {intervals['resamples']}"
             f" resamples of the {intervals['unit']}."
         )
-    lines += ["", "## At the threshold", "", *_table(point_rows(report))]
-    over = curve_rows(report)
-    if over:
-        lines += ["", "## Over all thresholds (the best ones on these pictures)", "", *_table(over)]
+    for average, title in AVERAGES.items():
+        lines += _section(f"At the threshold, {title}", point_rows(report, average))
+    lines += _section("Over all thresholds (the best on these pictures)", curve_rows(report))
     return "\n".join(lines) + "\n"
 
 
@@ -116,18 +115,16 @@ def _reports(report: Report) -> list[Report]:
     return [report, report["baseline"]] if "baseline" in report else [report]
 
 
-def point_rows(report: Report) -> list[dict[str, str]]:
+def point_rows(report: Report, average: str) -> list[dict[str, str]]:
     """Table rows of the scores at the threshold."""
-    rows = []
-    for part in _reports(report):
-        for result in part["results"]:
-            for average in (name for name in AVERAGES if name in result):
-                row = _labels(part, result) | {
-                    "counts": AVERAGES[average],
-                    "threshold": f"{result['threshold']:g} ({RULES[result['rule']]})",
-                }
-                rows.append(row | _cells(result[average]))
-    return rows
+    return [
+        _labels(part, result)
+        | {"threshold": f"{result['threshold']:g} ({RULES[result['rule']]})"}
+        | _cells(result[average])
+        for part in _reports(report)
+        for result in part["results"]
+        if average in result
+    ]
 
 
 def curve_rows(report: Report) -> list[dict[str, str]]:
@@ -162,8 +159,10 @@ def _cell(score: Any) -> str:
     return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
 
 
-def _table(rows: Sequence[dict[str, str]]) -> list[str]:
+def _section(title: str, rows: Sequence[dict[str, str]]) -> list[str]:
+    if not rows:
+        return []
     titles = list(dict.fromkeys(title for row in rows for title in row))
     lines = [titles, ["---"] * len(titles)]
     lines += [[row.get(title, "") for title in titles] for row in rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return ["", f"## {title}", "", *(f"| {' | '.join(cells)} |" for cells in lines)]
