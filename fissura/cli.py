@@ -90,21 +90,20 @@ class PredictOptions:
 def predict(options: PredictOptions) -> int:
     """Find, outline and measure the cracks in pictures; write reports."""
     from fissura import config, pipeline, report
-    from fissura.engines import open_engine
 
     settings = _predict_settings(options)
     with console.PredictRun(options.as_json) as run:
         paths = pipeline.find_sources(options.sources, options.recursive, run.failed)
         if not paths:
             return WRONG_USAGE
-        engine = open_engine(settings.model, settings.engine, settings.precision, settings.threads)
-        settings = pipeline.resolve(settings, engine)
+        predictor = pipeline.load(**settings.model_dump())
         out = options.out or _free_folder("predict", options.sources)
         formats = console.split_list(options.formats)
         with pipeline.open_writers(formats, out, options.overwrite) as write:
-            (out / "config.yaml").write_text(config.dump_yaml(settings), encoding="utf-8")
+            written = config.dump_yaml(predictor.settings)
+            (out / "config.yaml").write_text(written, encoding="utf-8")
             run.start(len(paths), str(out))
-            for result in pipeline.predict(paths, engine, settings, run.failed):
+            for result in predictor.predict(paths, on_error=run.failed):
                 write(result)
                 run.add(result, report.result_to_dict(result) if options.as_json else None)
     return run.exit_code

@@ -164,6 +164,7 @@ def build_settings(model: type[S], values: Mapping[str, Any], origin: str) -> S:
         return model.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False)
+        found.sort(key=lambda detail: detail["type"] != "extra_forbidden")
         named = [_explain(model, detail) for detail in found[:MAX_ERRORS_NAMED]]
         if len(found) > MAX_ERRORS_NAMED:
             named.append(f"{len(found) - MAX_ERRORS_NAMED} more")

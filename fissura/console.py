@@ -217,7 +217,7 @@ class Tally:
     def lines(self) -> dict[str, str]:
         """The same for people."""
         told = {
-            name: f"{found['value']:.3g} {found['unit']} ({found['source']})"
+            name: f"{readable(found['value'])} {found['unit']} ({found['source']})"
             for name, found in self._extremes.items()
         }
         return {"pictures": str(self.pictures), "cracks": str(self.cracks), **told}
@@ -290,6 +290,11 @@ class PredictRun:
         if self._as_json:
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def readable(value: float) -> str:
+    """Three figures, without an exponent: 0.123, 12.3, 12345."""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def plural(count: int, noun: str) -> str:
