@@ -6,6 +6,7 @@ Legend: S side of the square crop in network pixels; pictures H×W×3 uint8 RGB,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from fissura.types import BoolMask, UInt8Image
 
 Colour = NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ def random_crop(
 
     The picture is mirrored at its border, so that a crop larger than the picture has no black.
     """
-    height, width = mask.shape
     low, high = geometry.scale
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     angle = rng.uniform(-geometry.rotation_deg, geometry.rotation_deg)
@@ -63,14 +64,22 @@ def random_crop(
     if geometry.mirror and rng.random() < 0.5:
         warp[0] = -warp[0]
         warp[0, 2] += 2 * centre_xy[0]
-    warp[:, 2] += side / 2 - np.asarray(centre_xy)
+    warp[0, 2] += side / 2 - centre_xy[0]
+    warp[1, 2] += side / 2 - centre_xy[1]
     if scale < 1:  # an enlargement below 1 would alias
         sigma = 0.5 * (1 / scale - 1)
-        image = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.1))
-    border = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
-    crop = cv2.warpAffine(image, warp, (side, side), **border)
-    crop_mask = cv2.warpAffine(mask.astype(np.float32), warp, (side, side), **border)
-    return crop, crop_mask > 0.5
+        image = _blur(image, max(sigma, 0.1))
+    crop = np.asarray(_warp(image, warp, side), np.uint8)
+    return crop, _warp(mask.astype(np.float32), warp, side) > 0.5
+
+
+def _warp(values: NDArray[Any], warp: NDArray[Any], side: int) -> NDArray[Any]:
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpAffine(values, warp, (side, side), flags=flags, borderMode=border))
+
+
+def _blur(values: NDArray[T], sigma: float) -> NDArray[T]:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), values.dtype)
 
 
 def _crop_centre(mask: BoolMask, half: float, rng: Generator) -> tuple[float, float]:
@@ -94,7 +103,7 @@ def change_appearance(image: UInt8Image, appearance: Appearance, rng: Generator)
     if rng.random() < appearance.shadow:
         colour = _cast_shadow(colour, rng)
     if rng.random() < appearance.blur:
-        colour = cv2.GaussianBlur(colour, (0, 0), rng.uniform(0.4, 1.6))
+        colour = _blur(colour, rng.uniform(0.4, 1.6))
     if rng.random() < appearance.noise:
         noise = rng.standard_normal(colour.shape, dtype=np.float32)
         colour = colour + noise * np.float32(rng.uniform(1, 10))
@@ -102,7 +111,8 @@ def change_appearance(image: UInt8Image, appearance: Appearance, rng: Generator)
     changed = _change_colour(changed, appearance, rng)
     if rng.random() < appearance.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))]
-        changed = cv2.imdecode(cv2.imencode(".jpg", changed, quality)[1], cv2.IMREAD_COLOR)
+        encoded = cv2.imencode(".jpg", changed, quality)[1]
+        changed = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
     return changed
 
 
@@ -134,9 +144,76 @@ def _cast_shadow(colour: Colour, rng: Generator) -> Colour:
 def _change_colour(image: UInt8Image, appearance: Appearance, rng: Generator) -> UInt8Image:
     hue = rng.uniform(-appearance.hue, appearance.hue)
     saturation = np.exp(rng.uniform(-appearance.saturation, appearance.saturation))
+    return _turn_hue(image, hue, saturation)
+
+
+def _turn_hue(image: UInt8Image, hue: float, saturation: float) -> UInt8Image:
+    """Shift the hue by half degrees and multiply the saturation."""
     steps = np.arange(256, dtype=np.float32)
     tables = np.stack([(steps + hue) % 180, np.clip(steps * saturation, 0, 255), steps], axis=-1)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv = cv2.LUT(hsv, tables.astype(np.uint8).reshape(1, 256, 3))
-    changed: UInt8Image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    return changed
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+
+# What follows is mmsegmentation's training pipeline, as the released CGNet was trained with it.
+
+
+def fit_into_box(
+    image: UInt8Image, mask: BoolMask, box: tuple[int, int]
+) -> tuple[UInt8Image, BoolMask]:
+    """Resize to the largest size inside `box` (long, short side) that keeps the aspect."""
+    height, width = mask.shape
+    factor = min(max(box) / max(height, width), min(box) / min(height, width))
+    size_wh = (int(width * factor + 0.5), int(height * factor + 0.5))
+    resized = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+    nearest = cv2.resize(mask.view(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8), nearest.astype(bool)
+
+
+def balanced_crop(
+    image: UInt8Image, mask: BoolMask, side: int, max_share: float, rng: Generator
+) -> tuple[UInt8Image, BoolMask]:
+    """A random crop of at most S×S, drawn up to ten times more while one class dominates it."""
+    for _ in range(11):
+        top = int(rng.integers(max(mask.shape[0] - side, 0) + 1))
+        left = int(rng.integers(max(mask.shape[1] - side, 0) + 1))
+        window = slice(top, top + side), slice(left, left + side)
+        share = float(mask[window].mean())
+        if 1 - max_share < share < max_share:
+            break
+    return image[window], mask[window]
+
+
+def distort_photometrically(image: UInt8Image, rng: Generator) -> UInt8Image:
+    """Brightness, contrast (first or last), saturation and hue, each with chance ½, in 8 bit."""
+    contrast_last = rng.random() < 0.5
+    image = _scale_and_shift(image, 1.0, rng.uniform(-32, 32), rng)
+    if not contrast_last:
+        image = _scale_and_shift(image, rng.uniform(0.5, 1.5), 0.0, rng)
+    saturation = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
+    hue = int(rng.integers(-18, 18)) if rng.random() < 0.5 else 0
+    image = _turn_hue(image, hue, saturation)
+    if contrast_last:
+        image = _scale_and_shift(image, rng.uniform(0.5, 1.5), 0.0, rng)
+    return image
+
+
+def _scale_and_shift(image: UInt8Image, factor: float, shift: float, rng: Generator) -> UInt8Image:
+    if rng.random() < 0.5:
+        return image
+    table = np.clip(np.arange(256) * factor + shift, 0, 255).astype(np.uint8)
+    return np.asarray(table[image], np.uint8)
+
+
+def pad_to_square(
+    image: UInt8Image, mask: BoolMask, side: int, mean_rgb: tuple[float, float, float]
+) -> tuple[Colour, NDArray[np.uint8]]:
+    """S×S×3 float32 padded right and below with the mean colour, labels padded with 255."""
+    height, width = mask.shape
+    padded = np.empty((side, side, 3), np.float32)
+    padded[:] = mean_rgb
+    padded[:height, :width] = image
+    labels = np.full((side, side), 255, np.uint8)
+    labels[:height, :width] = mask
+    return padded, labels

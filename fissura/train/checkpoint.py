@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from copy import deepcopy
 from pathlib import Path
@@ -29,15 +28,15 @@ class MovingAverage:
         decay = min(self.decay, (1 + iteration) / (10 + iteration))
         for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for mean, value in zip(self.network.buffers(), network.buffers(), strict=True):
-            mean.copy_(value)
+        for kept, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(buffer)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write so that an interruption leaves either the old file or the new one, whole."""
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

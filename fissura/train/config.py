@@ -24,9 +24,13 @@ class DataSettings(Settings):
     validation_limit: int = Field(default=60, ge=1)
 
 
-class AugmentSettings(Settings):
-    """Random changes of each crop; see fissura.augment for the meaning of each strength."""
+class VariedAugment(Settings):
+    """Our recipe: one warp, then strong changes of light; see fissura.augment for each strength.
 
+    A stage's `scale` is the enlargement of the photograph.
+    """
+
+    recipe: Literal["varied"] = "varied"
     rotation_deg: float = Field(default=15.0, ge=0, le=180)
     quarter_turns: bool = True
     mirror: bool = True
@@ -41,8 +45,20 @@ class AugmentSettings(Settings):
     jpeg: float = Field(default=0.2, ge=0, le=1)
 
 
+class MmsegAugment(Settings):
+    """The release's recipe: fit into `box` (long, short side) times a ratio, crop, flip, distort.
+
+    A stage's `scale` is the range of that ratio; a crop is drawn again up to ten times while one
+    class fills more than `max_share` of it.
+    """
+
+    recipe: Literal["mmseg"]
+    box: tuple[int, int] = (1024, 768)
+    max_share: float = Field(default=0.99, gt=0, le=1)
+
+
 class Stage(Settings):
-    """A stretch of training with one crop size (network pixels) and one range of enlargement."""
+    """A stretch of training with one crop side in network pixels and one range of scale."""
 
     iterations: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -93,7 +109,7 @@ class TrainConfig(Settings):
     warm_start: Path | None = None
     input_scale: float = Field(default=1.0, gt=0)
     data: DataSettings
-    augment: AugmentSettings = AugmentSettings()
+    augment: VariedAugment | MmsegAugment = Field(default=VariedAugment(), discriminator="recipe")
     stages: tuple[Stage, ...] = Field(min_length=1)
     loss: LossSettings = LossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()

@@ -6,16 +6,31 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
-from fissura.augment import Appearance, Geometry, change_appearance, random_crop
+from fissura.augment import (
+    Appearance,
+    Geometry,
+    balanced_crop,
+    change_appearance,
+    distort_photometrically,
+    fit_into_box,
+    pad_to_square,
+    random_crop,
+)
 from fissura.datasets import DATASETS
-from fissura.train.config import AugmentSettings, DataSettings, Stage
+from fissura.train.config import DataSettings, MmsegAugment, Stage, VariedAugment
 from fissura.types import InputError, Sample
+
+Colour: TypeAlias = tuple[float, float, float]
+Pair: TypeAlias = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Change: TypeAlias = Callable[[Sample, Stage, Generator], Pair]
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,9 @@ def load_training_data(settings: DataSettings) -> TrainingData:
 
 
 def _read(folder: Path, split: str) -> list[Sample]:
-    return [sample for sample in DATASETS["pairs"](folder, split) if sample.mask is not None]
+    reader = DATASETS["pairs"](folder, split)
+    samples = (reader[index] for index in range(len(reader)))
+    return [sample for sample in samples if sample.mask is not None]
 
 
 def _thin(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
@@ -63,31 +80,52 @@ def _thin(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
 
 
 def batch_drawer(
-    data: TrainingData, augment: AugmentSettings, seed: int
+    data: TrainingData, augment: VariedAugment | MmsegAugment, mean_rgb: Colour, seed: int
 ) -> Callable[[int, Stage], tuple[Tensor, Tensor]]:
     """A function of the iteration alone, so that a resumed run sees what it would have seen.
 
-    It returns pictures N×3×S×S float32 RGB in 0…255 and labels N×S×S int64.
+    It returns pictures N×3×S×S float32 RGB in 0…255 and labels N×S×S int64, 255 ignored.
     """
-    geometry_settings = augment.model_dump(include={"rotation_deg", "quarter_turns", "mirror"})
-    appearance = Appearance(
-        **augment.model_dump(exclude={"rotation_deg", "quarter_turns", "mirror"})
-    )
+    change = _varied(augment) if isinstance(augment, VariedAugment) else _mmseg(augment, mean_rgb)
 
     def draw(iteration: int, stage: Stage) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((seed, iteration))
-        geometry = Geometry(scale=stage.scale, **geometry_settings)
-        images, masks = [], []
-        for index in rng.choice(len(data.train), stage.batch_size, p=data.chances):
-            sample = data.train[index]
-            assert sample.mask is not None
-            image, mask = random_crop(sample.image, sample.mask, stage.crop, geometry, rng)
-            images.append(change_appearance(image, appearance, rng))
-            masks.append(mask)
-        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # N×S×S×3 → N×3×S×S
-        return batch.float(), torch.from_numpy(np.stack(masks).astype(np.int64))
+        chosen = rng.choice(len(data.train), stage.batch_size, p=data.chances)
+        pairs = [change(data.train[index], stage, rng) for index in chosen]
+        images = torch.from_numpy(np.stack([image for image, _ in pairs]))
+        labels = torch.from_numpy(np.stack([label for _, label in pairs]).astype(np.int64))
+        return images.permute(0, 3, 1, 2).float(), labels  # N×S×S×3 → N×3×S×S
 
     return draw
+
+
+def _varied(settings: VariedAugment) -> Change:
+    values = settings.model_dump(exclude={"recipe"})
+    turns = {name: values.pop(name) for name in ("rotation_deg", "quarter_turns", "mirror")}
+    appearance = Appearance(**values)
+
+    def change(sample: Sample, stage: Stage, rng: Generator) -> Pair:
+        assert sample.mask is not None
+        geometry = Geometry(scale=stage.scale, **turns)
+        image, mask = random_crop(sample.image, sample.mask, stage.crop, geometry, rng)
+        return change_appearance(image, appearance, rng), mask
+
+    return change
+
+
+def _mmseg(settings: MmsegAugment, mean_rgb: Colour) -> Change:
+    def change(sample: Sample, stage: Stage, rng: Generator) -> Pair:
+        assert sample.mask is not None
+        ratio = rng.uniform(*stage.scale)
+        box = (int(settings.box[0] * ratio), int(settings.box[1] * ratio))
+        image, mask = fit_into_box(sample.image, sample.mask, box)
+        image, mask = balanced_crop(image, mask, stage.crop, settings.max_share, rng)
+        if rng.random() < 0.5:
+            image, mask = image[:, ::-1], mask[:, ::-1]
+        image = distort_photometrically(np.ascontiguousarray(image), rng)
+        return pad_to_square(image, mask, stage.crop, mean_rgb)
+
+    return change
 
 
 def at_network_scale(sample: Sample, scale: float) -> Tensor:

@@ -103,8 +103,9 @@ def train(
         raise InputError("device: no CUDA device is here; set device: cpu")
     out.mkdir(parents=True, exist_ok=True)
     data = load_training_data(config.data)
-    draw = batch_drawer(data, config.augment, config.seed)
     state = _start(config)
+    mean_rgb: Any = state.network.MEAN_RGB
+    draw = batch_drawer(data, config.augment, mean_rgb, config.seed)
     if resume:
         state.restore(out / LAST)
     else:
@@ -141,7 +142,8 @@ def _start(config: TrainConfig) -> RunState:
     if config.warm_start:
         warm, _ = load_module(config.warm_start)
         network.load_state_dict(warm.state_dict())
-    network = network.to(config.device, memory_format=torch.channels_last)
+    network = network.to(config.device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, config.optimiser)
     return RunState(network, MovingAverage(network, config.ema_decay), optimiser)
 
@@ -258,7 +260,7 @@ def _tensorboard(out: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(out / "tensorboard"))
 
 
 def _draw(board: Any, line: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ def learning_rate(
     span = max(iterations - 1 - schedule.warmup, 1)
     done = min((iteration - schedule.warmup) / span, 1.0)
     if schedule.name == "polynomial":
-        share = (1 - done) ** schedule.power
+        share = math.pow(1 - done, schedule.power)
     else:
         share = 0.5 * (1 + math.cos(math.pi * done))
     return schedule.final_lr + (optimiser.lr - schedule.final_lr) * share

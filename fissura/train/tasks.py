@@ -57,9 +57,9 @@ class SegmentationTask:
         for sample in samples:
             images = at_network_scale(sample, self.input_scale).to(device)
             logits = network(self.normalise(images))["logits"][0].cpu().numpy()
-            probability = crack_map(
-                {"logits": logits}, sample.image.shape[:2], tuple(images.shape[-2:])
-            )
+            height, width = sample.image.shape[:2]
+            network_hw = (images.shape[2], images.shape[3])
+            probability = crack_map({"logits": logits}, (height, width), network_hw)
             levels = np.minimum((probability * LEVELS).astype(int), LEVELS)
             for truth in (0, 1):
                 chosen = levels[sample.mask == bool(truth)]
@@ -76,6 +76,4 @@ def _best_f1(counts: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Score
     f1 = 2 * true / np.maximum(true + false + counts[1].sum(), 1)
     best = int(f1[1:].argmax()) + 1
     share = float(above[:, LEVELS // 2].sum() / counts.sum())
-    return Score(
-        float(f1[best]), best / LEVELS, float(precision[best]), float(recall[best]), share
-    )
+    return Score(float(f1[best]), best / LEVELS, float(precision[best]), float(recall[best]), share)
