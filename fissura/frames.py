@@ -48,7 +48,14 @@ TAG_WIDTH, TAG_HEIGHT, TAG_BITS, TAG_PHOTOMETRIC = 256, 257, 258, 262
 TAG_ORIENTATION, TAG_GPS = 274, 0x8825
 WHITE_IS_ZERO = 0
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_images", "from_array", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "SUFFIX_FORMATS",
+    "find_images",
+    "from_array",
+    "read_image",
+]
 
 _pillow_lock = threading.Lock()
 _pillow_log = logging.getLogger("PIL")
@@ -248,7 +255,10 @@ def _is_deep_png(head: bytes) -> bool:
 def _decode_deep(file: BinaryIO) -> Pixels:
     """More than 8 bits per channel through OpenCV, as stored but RGB."""
     file.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    data = file.read()
+    if _is_deep_png(data[:32]):
+        _check_png_chunks(data)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise InputError("this kind of deep TIFF or PNG is not supported; convert it to 8 bits")
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
@@ -310,7 +320,18 @@ def from_array(array: NDArray[Any], source: str = "array") -> Frame:
     return Frame(rgb, source, notes=tuple(notes))
 
 
-# ---- truncated JPEG ------------------------------------------------------------------------
+# ---- truncated files -----------------------------------------------------------------------
+
+
+def _check_png_chunks(data: bytes) -> None:
+    """OpenCV reserves what a chunk claims, up to 4 GB: the chunks must fit the file."""
+    place, kind = 8, b""
+    while kind != b"IEND":
+        length = int.from_bytes(data[place : place + 4])
+        kind = data[place + 4 : place + 8]
+        if len(kind) < 4 or place + 12 + length > len(data):
+            raise ValueError("truncated: a PNG chunk ends beyond the file")
+        place += 12 + length
 
 
 def _check_jpeg_length(image: Image.Image, file: BinaryIO) -> None:
