@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.synth.textures import Texture, blobs, paint, to_srgb
+from fissura.synth.textures import Texture, blobs, fractal, paint, to_srgb
 from fissura.types import BoolMask, FloatMap, InputError, UInt8Image
 
 Float64 = NDArray[np.float64]
@@ -217,8 +217,8 @@ def _with_width(path: Ribbon, spec: CrackSpec, rng: np.random.Generator) -> Ribb
         sides = [half + sway + rag[0], half - sway + rag[1]]
         width = np.maximum(sides[0] + sides[1], 0.9 * half)
         sides = [sides[0], width - sides[0]]
-    if spec.taper_px and spec.length_px is not None:
-        ends = np.minimum(s, s[-1] - s) / spec.taper_px
+    if spec.taper_px > 0 and spec.length_px is not None:
+        ends = np.minimum(s, s[-1] - s) / max(spec.taper_px, 1e-6)
         middle, half = (sides[0] - sides[1]) / 2, (sides[0] + sides[1]) / 2 * np.clip(ends, 0, 1)
         sides = [half + middle, half - middle]
     return replace(path, left=sides[0], right=sides[1])
@@ -319,10 +319,12 @@ def photograph(
     """Darken the covered pixels, light the scene, blur, encode, add noise and round.
 
     Surface and light are linear. What shines from inside the crack differs along it by about a
-    tenth, never across its edges, and takes no part in the surface's own pattern.
+    tenth and has none of the surface's pattern; with relief there is grit in it as well.
     """
     noise = rng.standard_normal(surface.shape).astype(np.float32) * spec.noise
     depth = 1 + 0.1 * np.clip(blobs(covered.shape[:2], 24, rng), -2, 2)
+    if spec.relief:
+        depth += 2.5 * spec.relief * np.clip(fractal(covered.shape[:2], 14, 2.5, rng) - 0.3, 0, 2)
     shade = surface.mean(axis=(0, 1)) * (1 - spec.contrast) * depth[..., None]
     ground = _with_relief(surface, covered, spec) if spec.relief else surface
     picture = ground + covered[..., None] * (shade - ground)
@@ -362,8 +364,11 @@ def expose(
 
 
 def render_crack(spec: CrackSpec, seed: int = 0) -> RenderedCrack:
-    """Render one crack with its branches; the same spec and seed give the same picture."""
-    margin = int(np.ceil(4 * spec.blur_px)) + 2
+    """Render one crack with its branches; the same spec and seed give the same picture.
+
+    Up to a blur of 3.5 px the surface does not depend on the blur.
+    """
+    margin = max(16, int(np.ceil(4 * spec.blur_px)) + 2)
     grown = (spec.size_hw[0] + 2 * margin, spec.size_hw[1] + 2 * margin)
     surface = paint(spec.texture, grown, np.random.default_rng([seed, 0]))
     return expose(surface, draw(spec, np.random.default_rng([seed, 1])), spec, seed)
