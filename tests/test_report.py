@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import tracemalloc
 from collections.abc import Iterable, Iterator
@@ -243,6 +244,7 @@ def test_memory_does_not_grow_with_results(name: str, tmp_path: Path) -> None:
         tracemalloc.start()
         for _ in range(60):
             writer.write(result)
+        gc.collect()
         grown = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
     assert grown < 60 * 1000

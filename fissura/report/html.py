@@ -143,7 +143,7 @@ def _card(result: Result, number: int) -> dict[str, Any]:
 
 def _thumbnail(result: Result) -> str:
     side = THUMBNAIL_SIDE if result.cracks else CLEAR_SIDE
-    return _data_url(draw_result(result, side), 72)
+    return _data_url(draw_result(result, side, max_zoom=2), 72)
 
 
 def _entry(result: Result, crack: Crack, anchor: str, close_up: bool) -> dict[str, Any]:

@@ -16,12 +16,23 @@ from fissura.report.parts.words import best, bound, quantity
 from fissura.types import BoolMask, Crack, Result, UInt8Image
 
 MAX_LABELS = 60
+FULL_LABELS_SHARE = 0.12
+"""Share of a picture that labels with figures may cover; further cracks get their number only."""
+
+MAX_HIDDEN = 0.04
+"""Share of a label's plate that may lie on cracks."""
+
 DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 
-def draw_result(result: Result, max_side: int | None = None) -> UInt8Image:
-    """The picture with its cracks outlined and labelled, shrunk to `max_side` where given."""
-    canvas, zoom = _shrink(needed(result, "image", "an overlay"), max_side)
+def draw_result(result: Result, max_side: int | None = None, max_zoom: float = 1.0) -> UInt8Image:
+    """The picture with its cracks outlined and labelled.
+
+    Fitted to `max_side` where given: larger pictures shrink, smaller ones grow up to `max_zoom`.
+    """
+    picture: UInt8Image = needed(result, "image", "an overlay")
+    zoom = min(max_zoom, (max_side or max(result.size_hw)) / max(result.size_hw))
+    canvas = _resized(picture, zoom)
     letter = plates.text_size(canvas.shape[:2])
     busy = np.zeros(canvas.shape[:2], np.uint8)
     for crack in result.cracks:
@@ -33,19 +44,17 @@ def draw_result(result: Result, max_side: int | None = None) -> UInt8Image:
         np.maximum(part, region[: part.shape[0], : part.shape[1]], out=part)
     taken = _corner_notes(canvas, result, zoom, letter)
     longest_first = sorted(result.cracks, key=lambda crack: -bound(crack.px.length))
-    for crack in longest_first[:MAX_LABELS]:
-        _label(canvas, crack, zoom, busy, taken)
+    _write_labels(canvas, longest_first[:MAX_LABELS], zoom, busy, taken)
     return canvas
 
 
-def _shrink(picture: UInt8Image, max_side: int | None) -> tuple[UInt8Image, float]:
-    height, width = picture.shape[:2]
-    zoom = min(1.0, (max_side or math.inf) / max(height, width))
+def _resized(picture: UInt8Image, zoom: float) -> UInt8Image:
+    """A copy of the picture at another size, ready to be drawn on."""
     if zoom == 1:
-        return np.ascontiguousarray(picture).copy(), zoom
-    size_wh = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    shrunk = cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(shrunk, dtype=np.uint8), zoom
+        return np.ascontiguousarray(picture).copy()
+    size_wh = [max(1, round(side * zoom)) for side in picture.shape[1::-1]]
+    method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    return np.ascontiguousarray(cv2.resize(picture, size_wh, interpolation=method), np.uint8)
 
 
 def _corner_notes(canvas: UInt8Image, result: Result, zoom: float, letter: int) -> list[Box]:
@@ -73,23 +82,49 @@ def _inside(
     return left, top, left + width, top + height
 
 
-def _label(
-    canvas: UInt8Image, crack: Crack, zoom: float, busy: NDArray[np.uint8], taken: list[Box]
+def _write_labels(
+    canvas: UInt8Image,
+    cracks: list[Crack],
+    zoom: float,
+    busy: NDArray[np.uint8],
+    taken: list[Box],
 ) -> None:
-    letter, measures = plates.text_size(canvas.shape[:2]), best(crack)
-    tag = f"#{crack.id}"
-    full = f"{tag}  {quantity(measures.length)} long, {quantity(measures.width_max)} wide"
-    at_xy = (crack.max_width_at_xy[0] * zoom, crack.max_width_at_xy[1] * zoom)
-    for text in (full, tag):
-        places = _places(at_xy, plates.plate_size(text, letter), letter, canvas.shape[:2])
-        free = [box for box in places if not any(_overlap(box, other) for other in taken)]
-        if free:
-            box = min(free, key=lambda box: _cost(busy, box))
-            taken.append(box)
-            colour = plates.TYPE_COLOURS[crack.type]
-            plates.leader(canvas, at_xy, box, colour, plates.line_width(letter))
-            plates.write(canvas, text, box, letter, colour)
-            return
+    """Label the longest cracks in full while there is room, others by number, lines below text."""
+    letter = plates.text_size(canvas.shape[:2])
+    room, chosen = FULL_LABELS_SHARE * busy.size, []
+    for crack in cracks:
+        at_xy = (crack.max_width_at_xy[0] * zoom, crack.max_width_at_xy[1] * zoom)
+        for text, allowed in ((_figures(crack), room > 0), (f"#{crack.id}", True)):
+            box = _free_place(at_xy, text, letter, busy, taken) if allowed else None
+            if box:
+                room -= (box[2] - box[0]) * (box[3] - box[1])
+                taken.append(box)
+                chosen.append((text, box, plates.TYPE_COLOURS[crack.type]))
+                plates.leader(canvas, at_xy, box, chosen[-1][2], plates.line_width(letter))
+                break
+    for text, box, colour in chosen:
+        plates.write(canvas, text, box, letter, colour)
+
+
+def _figures(crack: Crack) -> str:
+    measures = best(crack)
+    width = quantity(measures.width_max)
+    return f"#{crack.id}  {quantity(measures.length)} long, {width} wide"
+
+
+def _free_place(
+    at_xy: tuple[float, float],
+    text: str,
+    letter: int,
+    busy: NDArray[np.uint8],
+    taken: list[Box],
+) -> Box | None:
+    """The nearest free box for a text, where it hides little of any crack."""
+    places = _places(at_xy, plates.plate_size(text, letter), letter, busy.shape[:2])
+    free = [box for box in places if not any(_overlap(box, other) for other in taken)]
+    best_place = min(free, key=lambda box: _cost(busy, box), default=None)
+    hidden = _cost(busy, best_place) if best_place else 1
+    return best_place if hidden <= MAX_HIDDEN else None
 
 
 def _places(
@@ -126,15 +161,15 @@ def draw_close_up(result: Result, crack: Crack, side: int = 240) -> UInt8Image:
     )
     crop = picture[top : top + reach, left : left + reach]
     zoom = side / reach
-    size_wh = (max(1, round(crop.shape[1] * zoom)), max(1, round(crop.shape[0] * zoom)))
-    method = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
-    canvas = np.ascontiguousarray(cv2.resize(crop, size_wh, interpolation=method), dtype=np.uint8)
+    canvas = _resized(crop, zoom)
     region = plates.resized(_window(crack, left, top, crop.shape[:2]), zoom)
-    plates.outline(canvas, region, (0, 0), plates.TYPE_COLOURS[crack.type], 1)
+    plates.outline(canvas, region, (0, 0), plates.TYPE_COLOURS[crack.type], 2)
     at_xy = (crack.max_width_at_xy[0] - left, crack.max_width_at_xy[1] - top)
-    across = across_xy(crack)
-    half = bound(crack.px.width_max) / 2
-    plates.callipers(canvas, (at_xy[0] * zoom, at_xy[1] * zoom), across, half * zoom)
+    at_xy = (at_xy[0] * zoom, at_xy[1] * zoom)
+    if crack.px.width_max.value is None:
+        plates.ring(canvas, at_xy, side // 12)
+    else:
+        plates.callipers(canvas, at_xy, _across_xy(crack), crack.px.width_max.value / 2 * zoom)
     return canvas
 
 
@@ -151,7 +186,7 @@ def _window(crack: Crack, left: int, top: int, size_hw: tuple[int, int]) -> Bool
     return window
 
 
-def across_xy(crack: Crack) -> tuple[float, float]:
+def _across_xy(crack: Crack) -> tuple[float, float]:
     """Unit vector across the crack at its widest place, from the nearest stretch of skeleton."""
     at, nearest, along = np.array(crack.max_width_at_xy), math.inf, np.array((1.0, 0.0))
     for line in crack.centrelines:

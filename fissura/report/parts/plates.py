@@ -18,6 +18,7 @@ Box = tuple[int, int, int, int]
 
 INK: Colour = (255, 255, 255)
 RIM: Colour = (16, 20, 26)
+FINER = 4
 TYPE_COLOURS: dict[str, Colour] = {
     "longitudinal": (77, 195, 255),
     "transverse": (255, 176, 46),
@@ -34,7 +35,7 @@ def text_size(size_hw: tuple[int, int]) -> int:
 
 def line_width(letter: int) -> int:
     """Line thickness that goes with letters of this height."""
-    return max(1, round(letter / 12))
+    return max(2, round(letter / 9))
 
 
 @lru_cache(maxsize=16)
@@ -44,8 +45,8 @@ def _font(letter: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def plate_size(text: str, letter: int) -> tuple[int, int]:
     """Width and height of the plate that `write` draws."""
-    left, _, right, _ = _font(letter).getbbox(text)
-    return math.ceil(right - left) + letter, round(letter * 1.6)
+    left, _, right, _ = _font(FINER * letter).getbbox(text)
+    return math.ceil((right - left) / FINER) + letter, round(letter * 1.6)
 
 
 def write(image: UInt8Image, text: str, box: Box, letter: int, colour: Colour = RIM) -> None:
@@ -59,11 +60,16 @@ def write(image: UInt8Image, text: str, box: Box, letter: int, colour: Colour = 
 
 
 def _print(image: UInt8Image, text: str, box: Box, letter: int) -> None:
+    # Small letters drawn large and shrunk keep their shapes and spaces.
     left, top, right, bottom = box
-    patch = Image.fromarray(image[top:bottom, left:right])
-    middle = ((patch.size[0] + letter // 5) / 2, patch.size[1] / 2)
-    ImageDraw.Draw(patch).text(middle, text, font=_font(letter), fill=INK, anchor="mm")
-    image[top:bottom, left:right] = np.asarray(patch)
+    size_wh = (FINER * (right - left), FINER * (bottom - top))
+    sheet = Image.new("L", size_wh)
+    middle = ((size_wh[0] + FINER * (letter // 5)) / 2, size_wh[1] / 2)
+    ImageDraw.Draw(sheet).text(middle, text, font=_font(FINER * letter), fill=255, anchor="mm")
+    size_wh = (right - left, bottom - top)
+    share = cv2.resize(np.asarray(sheet), size_wh, interpolation=cv2.INTER_AREA)[..., None] / 255
+    place = image[top:bottom, left:right]
+    place[:] = np.rint(place * (1 - share) + np.array(INK) * share).astype(np.uint8)
 
 
 def outline(
@@ -73,8 +79,8 @@ def outline(
     colour: Colour,
     width: int,
 ) -> None:
-    """Draw the rim of a region that lies at left, top: a coloured line just outside it."""
-    reach = width // 2 + 1
+    """Draw the rim of a region that lies at left, top: a line that leaves its pixels free."""
+    reach = width // 2 + 1 + max(1, width // 2)
     grown = cv2.copyMakeBorder(
         region.astype(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
     )
@@ -113,6 +119,13 @@ def leader(
     cv2.circle(image, (x, y), 2 * width, colour, -1, cv2.LINE_AA)
 
 
+def ring(image: UInt8Image, at_xy: tuple[float, float], radius: int) -> None:
+    """A circle around a place that is too fine to put callipers on."""
+    x, y = round(at_xy[0]), round(at_xy[1])
+    for paint, thickness in ((RIM, 4), (INK, 2)):
+        cv2.circle(image, (x, y), radius, paint, thickness, cv2.LINE_AA)
+
+
 def callipers(
     image: UInt8Image, at_xy: tuple[float, float], across: tuple[float, float], half: float
 ) -> None:
@@ -122,12 +135,12 @@ def callipers(
     lines = []
     for way in (-1, 1):
         edge = at + way * half * normal
-        tip = edge + way * 26 * normal
-        barb = edge + way * 7 * normal
-        lines += [(edge - 9 * along, edge + 9 * along), (tip, edge)]
-        lines += [(barb - 4 * along, edge), (barb + 4 * along, edge)]
+        tip = edge + way * 42 * normal
+        barb = edge + way * 11 * normal
+        lines += [(edge - 15 * along, edge + 15 * along), (tip, edge)]
+        lines += [(barb - 6 * along, edge), (barb + 6 * along, edge)]
     drawn = [np.rint(np.array(line)).astype(np.int32) for line in lines]
-    strokes(image, drawn, INK, 1, closed=False)
+    strokes(image, drawn, INK, 2, closed=False)
 
 
 def round_length(longest: float) -> float:

@@ -11,10 +11,10 @@ import numpy as np
 from fissura.types import Crack, Measures, Quantity
 
 TYPE_WORDS = {
-    "longitudinal": "runs along the picture's rows, within about 30° of the x axis",
-    "transverse": "runs across them, within about 30° of the y axis",
-    "diagonal": "lies between the two",
-    "branched": "forks, so that one direction would not describe it",
+    "longitudinal": "along the direction of travel (up the picture unless set), within 30°",
+    "transverse": "across the direction of travel, within 30°",
+    "diagonal": "between the two",
+    "branched": "forks, with a good part of its length off the longest way through",
 }
 
 
@@ -23,35 +23,43 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def number(value: float) -> str:
-    """Three significant digits, thousands separated, never in powers of ten."""
-    if value == 0 or not math.isfinite(value):
-        return "0" if value == 0 else "unknown"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(decimals, 4)}f}"
+def decimals(value: float, doubt: float = 0.0) -> int:
+    """Decimals that show three digits of a value, but none much finer than its doubt."""
+    digits = 2 - _magnitude(value)
+    if doubt > 0:
+        digits = min(digits, -_magnitude(doubt / 2))
+    return min(max(0, digits), 4)
 
 
-def amount(value: float, unit: str) -> str:
+def _magnitude(value: float) -> int:
+    finite = value != 0 and math.isfinite(value)
+    return math.floor(math.log10(abs(value))) if finite else 2
+
+
+def amount(value: float, unit: str, doubt: float = 0.0) -> str:
     """Number and unit; metres from 1,000 mm on, square centimetres from 1,000 mm² on."""
-    if unit == "mm" and value >= 1000:
-        return f"{number(value / 1000)} m"
-    if unit == "mm²" and value >= 1000:
-        return f"{number(value / 100)} cm²"
-    return f"{number(value)} {unit}"
+    larger = {"mm": ("m", 1000.0), "mm²": ("cm²", 100.0)}.get(unit)
+    if larger and value >= 1000:
+        (unit, divisor), value = larger, value / larger[1]
+        doubt /= divisor
+    return f"{value:,.{decimals(value, doubt)}f} {unit}"
 
 
 def quantity(measured: Quantity) -> str:
-    """The value, or `< bound` where the picture does not resolve it."""
+    """The value, or `< bound`, rounded up, where the picture does not resolve it."""
     if measured.value is None:
-        return f"< {amount(measured.high, measured.unit)}"
-    return amount(measured.value, measured.unit)
+        digits = max(0, 1 - _magnitude(measured.high))
+        high = math.ceil(measured.high * 10**digits - 1e-9) / 10**digits
+        return f"< {high:,.{digits}f} {measured.unit}"
+    return amount(measured.value, measured.unit, (measured.high - measured.low) / 2)
 
 
 def interval(measured: Quantity) -> str:
     """The 90 % interval, `low to high unit`; empty where the value is only bounded."""
     if measured.value is None:
         return ""
-    return f"{number(measured.low)} to {number(measured.high)} {measured.unit}"
+    digits = decimals(measured.high, (measured.high - measured.low) / 2)
+    return f"{measured.low:,.{digits}f} to {measured.high:,.{digits}f} {measured.unit}"
 
 
 def best(crack: Crack) -> Measures:
