@@ -6,7 +6,7 @@ Legend: S side of the square crop in network pixels; pictures H×W×3 uint8 RGB,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from fissura.types import BoolMask, UInt8Image
 
 Colour = NDArray[np.float32]
-T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ def _warp(values: NDArray[Any], warp: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(cv2.warpAffine(values, warp, (side, side), flags=flags, borderMode=border))
 
 
-def _blur(values: NDArray[T], sigma: float) -> NDArray[T]:
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), values.dtype)
+def _blur(values: NDArray[Any], sigma: float) -> NDArray[Any]:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma))
 
 
 def _crop_centre(mask: BoolMask, half: float, rng: Generator) -> tuple[float, float]:
@@ -113,7 +112,7 @@ def change_appearance(image: UInt8Image, appearance: Appearance, rng: Generator)
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))]
         encoded = cv2.imencode(".jpg", changed, quality)[1]
         changed = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
-    return changed
+    return np.asarray(changed, np.uint8)
 
 
 def _change_light(colour: Colour, appearance: Appearance, rng: Generator) -> Colour:

@@ -198,8 +198,7 @@ def _validate(
     if score.f1 > state.best_f1:
         state.best_f1 = score.f1
         _save_best(network, config, score, out)
-    found_nothing = score.crack_share == 0 and score.f1 < 0.05
-    state.empty_validations = state.empty_validations + 1 if found_nothing else 0
+    state.empty_validations = state.empty_validations + 1 if score.found_nothing else 0
     if state.empty_validations >= BAD_RUN_AFTER:
         raise BadRunError(
             f"iteration {state.iteration}: {BAD_RUN_AFTER} validations in a row found no crack at "

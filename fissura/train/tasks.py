@@ -20,13 +20,22 @@ LEVELS = 100
 
 @dataclass(frozen=True)
 class Score:
-    """Validation of one state of the network: best pooled F1 over thresholds, and where."""
+    """Validation of one state of the network: best pooled F1 over thresholds, and where.
+
+    `chance_f1` is the F1 of calling every pixel a crack; `crack_share` the share of pixels above ½.
+    """
 
     f1: float
     threshold: float
     precision: float
     recall: float
     crack_share: float
+    chance_f1: float
+
+    @property
+    def found_nothing(self) -> bool:
+        """All background, and no threshold would do better than calling everything a crack."""
+        return self.crack_share == 0 and self.f1 < self.chance_f1 + 0.02
 
 
 class SegmentationTask:

@@ -1,0 +1,200 @@
+"""Training: it learns, it resumes bit for bit, and it says so when it goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from fissura.config import build_settings, load_settings  # noqa: E402
+from fissura.datasets.held_back import held_back  # noqa: E402
+from fissura.models import MODELS  # noqa: E402
+from fissura.synth import CrackSpec, render_crack  # noqa: E402
+from fissura.train.config import (  # noqa: E402
+    DataSettings,
+    LossSettings,
+    OptimiserSettings,
+    ScheduleSettings,
+    TrainConfig,
+)
+from fissura.train.data import load_training_data  # noqa: E402
+from fissura.train.loop import BadRunError, train  # noqa: E402
+from fissura.train.losses import cross_entropy, segmentation_loss  # noqa: E402
+from fissura.train.schedule import learning_rate  # noqa: E402
+from fissura.types import InputError  # noqa: E402
+from fissura.weights.network import load_module  # noqa: E402
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of rendered cracks in the pair layout."""
+    root = tmp_path_factory.mktemp("data")
+    for folder in ("images", "masks"):
+        (root / "rendered" / folder).mkdir(parents=True)
+    for seed in range(14):
+        drawn = render_crack(CrackSpec(size_hw=(96, 128), width_px=8.0, contrast=0.8), seed)
+        image = cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(root / "rendered" / "images" / f"{seed:03}.png"), image)
+        mask = drawn.mask.astype(np.uint8) * 255
+        cv2.imwrite(str(root / "rendered" / "masks" / f"{seed:03}.png"), mask)
+    return root
+
+
+def config(root: Path, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "model": "cgnet",
+        "arguments": {"blocks": [2, 2]},
+        "data": {"root": str(root), "sets": {"rendered": 1.0}, "validation_limit": 3},
+        "stages": [{"iterations": 30, "batch_size": 4, "crop": 64, "scale": [1.0, 1.3]}],
+        "loss": {"class_weights": [1, 2], "dice": 0.5},
+        "optimiser": {"lr": 3e-3},
+        "schedule": {"warmup": 3},
+        "ema_decay": 0.9,
+        "validate_every": 15,
+        "checkpoint_every": 5,
+        "threads": 1,
+    }
+    return build_settings(TrainConfig, values | changes, "test")
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(out: Path) -> list[float]:
+    return [line["loss"] for line in lines(out) if "loss" in line]
+
+
+def test_the_loss_falls_and_a_run_folder_is_left(data_root: Path, tmp_path: Path) -> None:
+    best = train(config(data_root), tmp_path)
+    values = losses(tmp_path)
+    assert np.mean(values[-5:]) < 0.8 * np.mean(values[:5])
+    scores = [line["validation"]["f1"] for line in lines(tmp_path) if "validation" in line]
+    assert len(scores) == 2
+    network, card = load_module(best)
+    assert card.arguments == {"blocks": [2, 2]}
+    assert 0 < card.threshold < 1
+    assert not network.training
+    assert load_settings(tmp_path / "config.yaml", TrainConfig) == config(data_root)
+    assert {"environment.json", "last.pt"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(data_root: Path, tmp_path: Path) -> None:
+    settings = config(data_root)
+    train(settings, tmp_path / "whole")
+    train(settings, tmp_path / "parts", stop_at=17)
+    train(settings, tmp_path / "parts", resume=True)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+    states = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "parts")
+    ]
+    for part in ("network", "average"):
+        for name, values in states[0][part].items():
+            assert torch.equal(values, states[1][part][name]), name
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadRunError, match=r"the loss is .*optimiser\.lr"):
+        train(config(data_root, optimiser={"lr": 1e30}), tmp_path)
+    assert (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_network_that_finds_nothing_stops_the_run(data_root: Path, tmp_path: Path) -> None:
+    blind = config(
+        data_root,
+        loss={"class_weights": [1.0, 0.0]},
+        stages=[{"iterations": 60, "batch_size": 2, "crop": 48, "scale": [1, 1]}],
+        validate_every=15,
+    )
+    with pytest.raises(BadRunError, match="found no crack at all"):
+        train(blind, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "cgnett"}, "'cgnett' is unknown; choose one of cgnet"),
+        ({"arguments": {"depth": 3}}, "arguments: cgnet does not take them"),
+        ({"data": {"root": "nowhere", "sets": {"x": 1.0}}}, "set data.root"),
+        ({"device": "cuda"}, "set device: cpu"),
+    ],
+)
+def test_wrong_settings_are_named(
+    data_root: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    if "device" in changes and torch.cuda.is_available():
+        pytest.skip("a CUDA device is here")
+    with pytest.raises(InputError, match=message):
+        train(config(data_root, **changes), tmp_path)
+
+
+def test_an_earlier_run_is_not_overwritten(data_root: Path, tmp_path: Path) -> None:
+    short = config(
+        data_root, stages=[{"iterations": 1, "batch_size": 2, "crop": 32, "scale": [1, 1]}]
+    )
+    train(short, tmp_path)
+    with pytest.raises(InputError, match="holds an earlier run"):
+        train(short, tmp_path)
+
+
+def test_resuming_from_nothing_is_named(data_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"last\.pt is not there"):
+        train(config(data_root), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_complete(path: Path) -> None:
+    settings = load_settings(path, TrainConfig)
+    assert settings.name == path.stem
+    MODELS[settings.model](**settings.arguments)
+
+
+@pytest.mark.data
+def test_held_back_pictures_are_never_read(shared_data: Path) -> None:
+    settings = DataSettings(root=shared_data, sets={"cfd": 1.0, "masonry": 1.0})
+    data = load_training_data(settings)
+    seen = {(sample.set, sample.name) for sample in (*data.train, *data.validation)}
+    assert len(seen) == len(data.train) + len(data.validation)
+    for name in settings.sets:
+        assert not {stem for set_, stem in seen if set_ == name} & held_back()[name]
+
+
+@given(st.integers(1, 500), st.integers(0, 20), st.sampled_from(["cosine", "polynomial"]))
+def test_the_rate_rises_then_falls_to_its_end(iterations: int, warmup: int, name: str) -> None:
+    optimiser = OptimiserSettings(lr=0.1)
+    schedule = ScheduleSettings(name=name, warmup=warmup, final_lr=0.001)  # type: ignore[arg-type]
+    total = iterations + warmup + 1
+    rates = [learning_rate(t, total, optimiser, schedule) for t in range(total)]
+    assert rates == sorted(rates[:warmup]) + sorted(rates[warmup:], reverse=True)
+    assert max(rates) <= 0.1 + 1e-12
+    assert min(rates[warmup:]) == pytest.approx(rates[-1])
+
+
+def test_ignored_pixels_change_no_loss() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 2, 8, 8), torch.randint(0, 2, (2, 8, 8))
+    labels[:, 4:] = 255
+    other = logits.clone()
+    other[:, :, 4:] += 3
+    settings = LossSettings(class_weights=(1, 2), dice=1.0)
+    first, second = (segmentation_loss(part, labels, settings)["loss"] for part in (logits, other))
+    assert torch.allclose(first, second)
+
+
+def test_the_released_loss_shrinks_with_padding() -> None:
+    logits, labels = torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
+    full = cross_entropy(logits, labels, (5, 10), "all_pixels")
+    labels[:, 2:] = 255
+    half = cross_entropy(logits, labels, (5, 10), "all_pixels")
+    assert float(half) == pytest.approx(float(full) / 2)
