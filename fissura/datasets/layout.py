@@ -10,16 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from typing import ClassVar
 
 from fissura.datasets import grouping
 from fissura.datasets.held_back import held_back, known_overlaps, same_place
+from fissura.datasets.truth import read_mask
 from fissura.frames import IMAGE_SUFFIXES, read_image
-from fissura.types import BoolMask, InputError, Sample
+from fissura.types import InputError, Sample
 
 FOLDER_PAIRS = (
     ("images", "masks"),
@@ -191,23 +188,6 @@ def _validation(dataset: str, train: list[str]) -> frozenset[str]:
 # ---- reading -------------------------------------------------------------------------------
 
 
-def read_mask(path: Path) -> BoolMask:
-    """Truth as H×W: above 127 is crack (above 0 in a file of 0 and 1), palettes looked up."""
-    try:
-        with Image.open(path) as opened:
-            if opened.mode in {"1", "L", "I", "I;16", "I;16B", "F"}:
-                values: NDArray[Any] = np.asarray(opened)
-            else:
-                values = np.asarray(opened.convert("RGB")).max(axis=2)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: the mask cannot be read ({error}); replace the file") from error
-    top = values.max(initial=0)
-    if top <= 1:
-        return values > 0
-    threshold = 127 if top <= 255 else 127 * 257
-    return values > threshold
-
-
 class Reader:
     """Pictures of one set, or of all sets one folder down, in the order of their names.
 
@@ -242,10 +222,6 @@ class Reader:
         members = split_members(parts[0].root, everything, self.split)
         return [entry for entry in everything if entry.name in members]
 
-    def read_mask(self, path: Path) -> BoolMask:
-        """Truth of one picture, bool H×W."""
-        return read_mask(path)
-
     @property
     def names(self) -> list[str]:
         """Stems, in order; of a nested set `sequence/stem`."""
@@ -274,7 +250,7 @@ class Reader:
         image = read_image(entry.image).image
         mask = None
         if entry.mask is not None:
-            mask = self.read_mask(entry.mask)
+            mask = read_mask(entry.mask)
             if mask.shape != image.shape[:2]:
                 (h, w), (a, b) = image.shape[:2], mask.shape
                 raise InputError(f"{entry.mask}: mask is {b}×{a}, its picture {w}×{h}; remake it")

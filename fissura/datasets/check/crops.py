@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from fissura.types import FloatMap, UInt8Image
 
 FEATURES = 600
+POOL = 1_500_000
+COVER = 0.006
+MAX_ZOOM = 5.0
 LONG_SIDE = 768
 NEIGHBOURS = 6
 VOTES = 4
@@ -27,10 +30,11 @@ TOLERANCE_PX = 3.0
 
 @dataclass(frozen=True)
 class Features:
-    """RootSIFT of one picture: `xy` N×2 and `descriptors` N×128, both float32."""
+    """RootSIFT of one picture: `xy` N×2 and `descriptors` N×128, both float32; `area` in pixels."""
 
     xy: FloatMap
     descriptors: FloatMap
+    area: float
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,25 @@ class Overlap:
     inliers: int
 
 
-def features(grey: UInt8Image) -> Features:
+NOTHING = Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32), 1.0)
+
+
+def budget(pictures: int) -> int:
+    """Features for each of so many pictures, so that the pool stays below 1 GB."""
+    return max(100, min(FEATURES, POOL // max(pictures, 1)))
+
+
+def features(grey: UInt8Image, count: int = FEATURES) -> Features:
     """The strongest corners and blobs of a picture, with contrast evened out first."""
     scale = min(1.0, LONG_SIDE / max(grey.shape))
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     even = cv2.createCLAHE(2.0, (8, 8)).apply(small)
-    points, raw = cv2.SIFT.create(FEATURES).detectAndCompute(even, None)
+    points, raw = cv2.SIFT.create(count).detectAndCompute(even, None)
     if raw is None:
-        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+        return NOTHING
     xy = np.array([point.pt for point in points], np.float32) / scale
     descriptors = np.sqrt(raw / np.maximum(raw.sum(1, keepdims=True), 1e-6))
-    return Features(xy, descriptors.astype(np.float32))
+    return Features(xy, descriptors.astype(np.float32), float(grey.size))
 
 
 def shared_points(a: Features, b: Features) -> int:
@@ -69,20 +81,28 @@ def shared_points(a: Features, b: Features) -> int:
     keep = mutual & (distance[:, 1] < RATIO * distance[:, 0])
     if keep.sum() < INLIERS:
         return 0
-    return _geometric_inliers(a.xy[keep], b.xy[best[keep]])
+    inside = _one_similarity(a.xy[keep], b.xy[best[keep]])
+    source, target = a.xy[keep][inside], b.xy[best[keep]][inside]
+    if max(_hull(source) / a.area, _hull(target) / b.area) < COVER:
+        return 0
+    return min(len(np.unique(points // 4, axis=0)) for points in (source, target))
 
 
-def _geometric_inliers(source: FloatMap, target: FloatMap) -> int:
-    """Distinct places that one similarity carries over; 0 when the similarity is absurd."""
+def _one_similarity(source: FloatMap, target: FloatMap) -> NDArray[np.bool_]:
+    """Matches that one similarity carries over; none when its scale is absurd."""
     cv2.setRNGSeed(0)
     matrix, inside = cv2.estimateAffinePartial2D(
         source, target, ransacReprojThreshold=TOLERANCE_PX, maxIters=2000, confidence=0.999
     )
-    if matrix is None or not 0.2 < np.hypot(matrix[0, 0], matrix[1, 0]) < 5.0:
-        return 0
-    chosen = inside.ravel().astype(bool)
-    places = {tuple(place) for place in (target[chosen] // 4).astype(int).tolist()}
-    return min(len(places), int(chosen.sum()))
+    if matrix is None or not 1 / MAX_ZOOM < np.hypot(matrix[0, 0], matrix[1, 0]) < MAX_ZOOM:
+        return np.zeros(len(source), np.bool_)
+    chosen: NDArray[np.bool_] = inside.ravel().astype(bool)
+    return chosen
+
+
+def _hull(points: FloatMap) -> float:
+    """Area that the points span: small for a watermark, which many pictures may share."""
+    return float(cv2.contourArea(cv2.convexHull(points))) if len(points) > 2 else 0.0
 
 
 def candidates(pictures: Sequence[Features]) -> list[tuple[int, int]]:

@@ -1,0 +1,151 @@
+"""Faults of single files, of their names, and of the pairing of pictures and masks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from fissura.datasets.check.facts import SHOWN_VALUES, UPRIGHT, Facts, expected_format
+from fissura.datasets.check.finding import Finding, Severity
+from fissura.datasets.layout import MASK_SUFFIXES, SetFolder, files_below, mask_key, stem_below
+from fissura.frames import IMAGE_SUFFIXES
+
+Known = Mapping[Path, Facts]
+Say = Callable[[str, Severity, Sequence[Path], str], Finding]
+BLACK_AND_WHITE = frozenset({0, 255})
+
+
+def speaker(root: Path) -> Say:
+    """A maker of findings that names files below `root`."""
+
+    def say(kind: str, severity: Severity, files: Sequence[Path], message: str) -> Finding:
+        return Finding(
+            kind, severity, tuple(f.relative_to(root).as_posix() for f in files), message
+        )
+
+    return say
+
+
+def pictures_of(one: SetFolder) -> list[Path]:
+    """Picture files of a set."""
+    return files_below(one.images, IMAGE_SUFFIXES)
+
+
+def masks_of(one: SetFolder) -> list[Path]:
+    """Truth files of a set."""
+    return files_below(one.masks, MASK_SUFFIXES) if one.masks else []
+
+
+# ---- any file ------------------------------------------------------------------------------
+
+
+def file_faults(facts: Facts, say: Say) -> Iterator[Finding]:
+    """Zero bytes, damage, rotation, depth, alpha, wrong suffix."""
+    files = [facts.path]
+    if facts.size_bytes == 0 and facts.error == "zero bytes":
+        yield say("zero_bytes", "error", files, "the file is empty; copy it again or remove it")
+        return
+    if facts.error:
+        message = f"cannot be read ({facts.error}); copy it again or remove it"
+        yield say("unreadable", "error", files, message)
+        return
+    if facts.orientation not in UPRIGHT:
+        message = (
+            f"EXIF orientation {facts.orientation}: some tools turn it, some do not; bake it in"
+        )
+        yield say("exif_rotated", "warning", files, message)
+    if facts.bits > 8:
+        yield say("over_8_bits", "warning", files, f"{facts.bits} bits per channel; read as 8 bits")
+    if facts.alpha:
+        yield say("alpha", "warning", files, "has an alpha channel, which is ignored; remove it")
+    promised = expected_format(facts.path)
+    if promised and facts.format and facts.format not in (promised, "MPO"):
+        message = f"the content is {facts.format}, not {promised}; rename the file"
+        yield say("wrong_suffix", "warning", files, message)
+
+
+def mask_faults(facts: Facts, say: Say) -> Iterator[Finding]:
+    """0/1 masks, stray values, empty masks."""
+    if facts.error:
+        return
+    files, values = [facts.path], set(facts.values)
+    if not values - {0}:
+        yield say("empty_mask", "note", files, "no crack is marked; right for a sound picture only")
+    elif values <= {0, 1}:
+        message = "holds 0 and 1, looks black in viewers, read as 0 and 255; save it as 0 and 255"
+        yield say("zero_one_mask", "warning", files, message)
+    elif not facts.palette and facts.bits <= 8 and not values <= BLACK_AND_WHITE:
+        stray = sorted(values - BLACK_AND_WHITE)
+        shown = ", ".join(map(str, stray[:SHOWN_VALUES])) + (" …" if stray[SHOWN_VALUES:] else "")
+        message = f"values besides 0 and 255 ({shown}); above 127 counts as crack"
+        yield say("stray_values", "warning", files, message)
+
+
+# ---- names ---------------------------------------------------------------------------------
+
+
+def name_faults(paths: Sequence[Path], root: Path, say: Say) -> Iterator[Finding]:
+    """Names that break on another system or in a list of stems."""
+    folded: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        below = path.relative_to(root)
+        folded[below.as_posix().casefold()].append(path)
+        reasons = list(_odd(below))
+        if reasons:
+            yield say("odd_name", "warning", [path], f"{' and '.join(reasons)}; rename the file")
+    for same in folded.values():
+        if len(same) > 1:
+            message = "names differ in case only and collide on Windows and macOS; rename one"
+            yield say("case_collision", "error", same, message)
+
+
+def _odd(path: Path) -> Iterator[str]:
+    text = path.as_posix()
+    if not text.isascii():
+        yield "not ASCII"
+    if any(part != part.strip() for part in (*path.parts, path.stem)):
+        yield "a space at the start or end"
+    if any(not character.isprintable() for character in text):
+        yield "a control character"
+    if path.suffix != path.suffix.lower():
+        yield f"an upper-case suffix {path.suffix}"
+
+
+# ---- pairs ---------------------------------------------------------------------------------
+
+
+def pair_faults(one: SetFolder, known: Known, say: Say) -> Iterator[Finding]:
+    """Pictures without masks, masks without pictures, doubles, pairs of unequal size."""
+    if not one.masks:
+        return
+    pictures: dict[str, list[Path]] = defaultdict(list)
+    masks: dict[str, list[Path]] = defaultdict(list)
+    for path in pictures_of(one):
+        pictures[stem_below(path, one.images)].append(path)
+    for path in masks_of(one):
+        masks[mask_key(path, one.masks)].append(path)
+    for key in sorted(pictures.keys() | masks.keys()):
+        yield from _pair(pictures.get(key, []), masks.get(key, []), known, say)
+
+
+def _pair(pictures: list[Path], masks: list[Path], known: Known, say: Say) -> Iterator[Finding]:
+    if not masks:
+        yield say("missing_mask", "error", pictures, "no mask of this name; add it")
+    elif not pictures:
+        yield say("missing_picture", "error", masks, "no picture of this name; add it or remove it")
+    elif len(pictures) + len(masks) > 2:
+        message = "several files share this name; keep one picture and one mask"
+        yield say("ambiguous_pair", "error", [*pictures, *masks], message)
+    else:
+        yield from _sizes(known[pictures[0]], known[masks[0]], say)
+
+
+def _sizes(picture: Facts, mask: Facts, say: Say) -> Iterator[Finding]:
+    if picture.error or mask.error or picture.size_wh == mask.size_wh:
+        return
+    (w, h), (a, b) = picture.size_wh, mask.size_wh
+    turned = picture.orientation not in UPRIGHT and (b, a) == (w, h)
+    why = "drawn before the picture was turned upright; turn it" if turned else "remake the mask"
+    message = f"picture {w}×{h}, mask {a}×{b}: {why}"
+    yield say("size_mismatch", "error", [picture.path, mask.path], message)
