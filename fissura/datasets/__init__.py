@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fissura.datasets.catalogue import listing
 from fissura.datasets.crackforest import CrackForest
 from fissura.datasets.folders import Folders
 from fissura.datasets.layout import Reader
 from fissura.datasets.pairs import Pairs
 from fissura.types import InputError, Sample
 
-__all__ = ["DATASETS", "CrackForest", "Folders", "Pairs", "Reader", "Sample", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "CrackForest",
+    "Folders",
+    "Pairs",
+    "Reader",
+    "Sample",
+    "listing",
+    "open_dataset",
+]
 
 DATASETS: dict[str, type[Reader]] = {
     "pairs": Pairs,

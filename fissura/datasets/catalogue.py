@@ -1,0 +1,45 @@
+"""The data sets that fissura knows by name: where they come from and on what terms."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+UNSTATED = "none stated"
+RESEARCH = "non-commercial research and education only"
+
+
+@dataclass(frozen=True)
+class Known:
+    """One data set: `layout` is the reader's name in DATASETS, `terms` what the source states."""
+
+    name: str
+    layout: str
+    source: str
+    terms: str
+
+
+KNOWN = (
+    Known("deepcrack537", "pairs", "DeepCrack, Liu et al. 2019 (yhlleo/DeepCrack)", RESEARCH),
+    Known("cfd", "pairs", "CrackForest, Shi et al. 2016, 79 of 118 as PNG masks", RESEARCH),
+    Known("crack500_crops", "pairs", "Crack500, Zhang et al. 2016, a sample", UNSTATED),
+    Known("crackmap", "pairs", "CrackMap, Katsamenis et al. 2023", UNSTATED),
+    Known("masonry", "pairs", "Dais et al. 2021", "GPL-3.0 file beside the pictures"),
+    Known("cracktile", "pairs", "Ruiz et al. 2021, ceramic tiles", "MIT file beside the pictures"),
+    Known("khanhha_mix", "pairs", "khanhha/crack_segmentation, a sample", UNSTATED),
+    Known("asphaltcrack300", "pairs", "guoguolord/CrackDataset, a sample", UNSTATED),
+    Known("road_sequences", "pairs", "Passos et al. 2020, DNIT roads", "MIT file beside them"),
+    Known("belt_defects", "pairs", "conveyor belts with boxes, no masks", "MIT file beside them"),
+    Known("quay_uav", "pairs", "Komi et al. 2025, quays with boxes, no masks", "CC BY-SA 4.0"),
+    Known("field", "pairs", "mixed photographs without truth", "mixed; internal use"),
+    Known("crackforest", "crackforest", "CrackForest as its authors publish it (.mat)", RESEARCH),
+)
+
+
+def listing(root: Path | str | None = None) -> list[dict[str, str | bool]]:
+    """Every known set as a row of name, layout, source, terms and whether `root` holds it."""
+    folders = [Path(root) / one.name if root else None for one in KNOWN]
+    return [
+        {**asdict(one), "found": bool(folder and folder.is_dir())}
+        for one, folder in zip(KNOWN, folders, strict=True)
+    ]
