@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from fissura.measure.fit import Fit, Prior, fit_widths
+from fissura.measure.fit import (
+    CONTRAST,
+    Problem,
+    State,
+    W,
+    beliefs_about_own,
+    influence_on_mean,
+    model,
+    normal_equations,
+    solve,
+)
 from fissura.measure.paths import Points, normals, smooth_path
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
 from fissura.measure.strands import Follow, Strand, smoothing
@@ -26,7 +36,6 @@ SEARCH_PX = 1.5
 PIXEL_BLUR = 0.25
 """Variance in px² that the pixel's own area (1/12) and reading between pixels (1/6) add."""
 
-UNKNOWN_BLUR = Prior(float(np.log(1.1)), 0.45)
 KNOWN_BLUR_SPREAD = 0.1
 LEAST_CONTRAST = 4.0
 """A crack must be darker than its surroundings by this many times the noise of a profile."""
@@ -36,12 +45,33 @@ MODEL_PX = 0.03
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What is believed about ln(sigma), the blur of a profile, before it is seen."""
+
+    log_sigma: float
+    spread: float
+
+
+UNKNOWN_BLUR = Prior(float(np.log(1.1)), 0.45)
+
+
+@dataclass(frozen=True)
 class Seen:
     """A crack as the photograph shows it: its centred strands and its widths."""
 
     strands: list[Strand]
     widths: Widths
-    fit: Fit
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Short stretches of path: mean profile K×T over the light beside it, place, points."""
+
+    profiles: Profiles
+    places: NDArray[np.float64]
+    xy: Points
+    count: NDArray[np.float64]
+    area: NDArray[np.float64]
 
 
 def blur_prior(blur_px: float | None) -> Prior:
@@ -55,24 +85,16 @@ def look(image: UInt8Image, strands: list[Strand], junctions: Points, prior: Pri
     """Measure a crack on the photograph; None where that shows no crack under the map."""
     centred = [_centred(strand, junctions, image) for strand in strands]
     reach = float(max(np.percentile(s.half_width, 95) for s in strands))
-    places = offsets(reach + FLANK_PX)
-    stretches = [
-        (path, normal) for piece in usable(centred, junctions) for path, normal in _split(*piece)
-    ]
-    if len(stretches) > MOST_STRETCHES:
-        chosen = np.linspace(0, len(stretches) - 1, MOST_STRETCHES).astype(int)
-        stretches = [stretches[k] for k in chosen]
-    profiles = _profiles(image, stretches, places)
-    count = np.array([len(path) for path, _ in stretches], np.float64)
-    xy = np.array([path.mean(axis=0) for path, _ in stretches])
-    area = ((1 - profiles) * (np.abs(places) <= reach + 2)).sum(axis=1) * OFFSET_STEP_PX
-    shown = area > 0.3 * float(np.median(area))
-    if np.median(area) <= 0 or shown.mean() < LEAST_SHARE:
+    found = _stretches(image, usable(centred, junctions), reach)
+    typical = float(np.median(found.area))
+    shown = found.area > 0.3 * typical
+    if typical <= 0 or shown.mean() < LEAST_SHARE:
         return None
-    fit = fit_widths(profiles[shown], places, area[shown], prior)
-    if float(np.median(fit.depth)) < LEAST_CONTRAST * fit.noise:
-        return None
-    return Seen(centred, _widths(fit, xy[shown], count[shown]), fit)
+    chosen = Stretches(
+        found.profiles[shown], found.places, found.xy[shown], found.count[shown], found.area[shown]
+    )
+    widths = _fitted(chosen, prior)
+    return None if widths is None else Seen(centred, widths)
 
 
 def _centred(strand: Strand, junctions: Points, image: UInt8Image) -> Strand:
@@ -116,49 +138,108 @@ def _darkest(light: Profiles, places: NDArray[np.float64], half_width: float) ->
     return np.asarray(places[best] + shift * OFFSET_STEP_PX)
 
 
+def _stretches(image: UInt8Image, pieces: list[tuple[Points, Points]], reach: float) -> Stretches:
+    """Cut the pieces into stretches and average the light across each."""
+    cut = [part for piece in pieces for part in _split(*piece)]
+    if len(cut) > MOST_STRETCHES:
+        cut = [cut[k] for k in np.linspace(0, len(cut) - 1, MOST_STRETCHES).astype(int)]
+    path, normal = (np.concatenate([part[k] for part in cut]) for k in (0, 1))
+    count = np.array([len(part[0]) for part in cut])
+    first = np.concatenate([[0], np.cumsum(count)[:-1]])
+    places = offsets(reach + FLANK_PX)
+    every = across(image, path, normal, places)
+    mean = np.add.reduceat(every, first, axis=0) / count[:, None]
+    flank = np.abs(places) > places[-1] - 0.75 * FLANK_PX
+    ground = gaussian_filter1d(np.median(mean[:, flank], axis=1), 1.5, mode="nearest")
+    profiles = mean / np.maximum(ground, 1e-4)[:, None]
+    area = ((1 - profiles) * (np.abs(places) <= reach + 2)).sum(axis=1) * OFFSET_STEP_PX
+    xy = np.add.reduceat(path, first, axis=0) / count[:, None]
+    return Stretches(profiles, places, xy, count.astype(np.float64), area)
+
+
 def _split(path: Points, normal: Points) -> list[tuple[Points, Points]]:
     parts = max(1, round(len(path) / STRETCH_PX))
     return list(zip(np.array_split(path, parts), np.array_split(normal, parts), strict=True))
 
 
-def _profiles(
-    image: UInt8Image, stretches: list[tuple[Points, Points]], places: NDArray[np.float64]
-) -> Profiles:
-    """One mean profile per stretch, K×T, as a share of the light beside the crack."""
-    path, normal = (np.concatenate([stretch[k] for stretch in stretches]) for k in (0, 1))
-    every = across(image, path, normal, places)
-    count = np.array([len(part) for part, _ in stretches])
-    first = np.concatenate([[0], np.cumsum(count)[:-1]])
-    mean = np.add.reduceat(every, first, axis=0) / count[:, None]
-    flank = np.abs(places) > places[-1] - 0.75 * FLANK_PX
-    ground = np.maximum(np.median(mean[:, flank], axis=1, keepdims=True), 1e-4)
-    return np.asarray(mean / ground)
-
-
-def _widths(fit: Fit, xy: Points, count: NDArray[np.float64]) -> Widths:
-    share = count / count.sum()
-    own = np.maximum(fit.own_variance, _scatter(fit.width))
-    by_shared = share @ fit.width_by_shared
-    common = float(by_shared @ fit.shared_covariance @ by_shared)
-    mean = float(share @ fit.width)
-    error = 1.645 * float(np.sqrt(share**2 @ own + common + MODEL_PX**2))
+def _fitted(found: Stretches, prior: Prior) -> Widths | None:
+    """Mean width from a few clean mean profiles, local widths from the stretches themselves."""
+    group = _groups(found.area)
+    shared = (np.array([prior.log_sigma, CONTRAST[0]]), np.array([prior.spread, CONTRAST[1]]))
+    size = np.bincount(group, found.count)
+    mean = _by_group(found.profiles * found.count[:, None], group) / size[:, None]
+    scatter = ((found.profiles - mean[group]) ** 2).mean(axis=1)
+    members = np.bincount(group)
+    noise = np.sqrt(np.bincount(group, scatter) / np.maximum(members - 1, 1) / members)
+    area = np.bincount(group, found.area * found.count) / size
+    own = beliefs_about_own(np.maximum(0.5, area / CONTRAST[0]))
+    problem = Problem(mean, found.places, np.maximum(noise, 1e-3), shared, own)
+    state = solve(problem, State(shared[0], own[0]))
+    single = float(np.sqrt(scatter.mean()))
+    if float(np.median(state.depth)) < LEAST_CONTRAST * single:
+        return None
+    share = size / size.sum()
+    influence = influence_on_mean(problem, state, share)
+    residual = found.profiles - model(state, found.places)[group]
+    weight = (found.count / size[group])[:, None]
+    score = (influence.by_sample[group] * residual * weight).sum(axis=1)
+    variance = _long_run(score) + influence.by_beliefs + MODEL_PX**2
+    value, spread = _local(found, group, state)
+    width = float(share @ state.own[:, W])
+    value = value + width - float(np.average(value, weights=found.count))
+    error = 1.645 * float(np.sqrt(variance))
     return Widths(
-        xy=xy,
-        value=fit.width,
-        spread=np.sqrt(own),
-        mean=mean,
-        mean_low=mean - error,
-        mean_high=mean + error,
+        xy=found.xy,
+        value=value,
+        spread=spread,
+        mean=width,
+        mean_low=width - error,
+        mean_high=width + error,
         resolves=0.0,
         source="photograph",
     )
 
 
-def _scatter(width: NDArray[np.float64]) -> float:
-    """Variance between neighbours, which a slow change of width hardly touches."""
-    if len(width) < 4:
-        return 0.0
-    return float((1.4826 * np.median(np.abs(np.diff(width)))) ** 2 / 2)
+def _groups(area: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Group number of each stretch: alike in width, by an area smoothed along the path."""
+    calm = gaussian_filter1d(area, 2.5, mode="nearest")
+    low, high = np.percentile(calm, [5, 95])
+    middle = float(np.median(calm))
+    number = int(np.clip(np.ceil((high - low) / (0.4 * middle)), 1, min(6, max(1, len(area) // 4))))
+    edges = np.quantile(calm, np.linspace(0, 1, number + 1)[1:-1])
+    _, group = np.unique(np.searchsorted(edges, calm), return_inverse=True)
+    return np.asarray(group)
+
+
+def _by_group(values: Profiles, group: NDArray[np.intp]) -> Profiles:
+    total = np.zeros((int(group.max()) + 1, values.shape[1]))
+    np.add.at(total, group, values)
+    return total
+
+
+def _long_run(score: NDArray[np.float64]) -> float:
+    """Variance of a sum of neighbours that agree a little (Newey-West, two lags)."""
+    variance = float((score**2).sum())
+    for lag, taper in ((1, 2 / 3), (2, 1 / 3)):
+        variance += 2 * taper * max(0.0, float((score[lag:] * score[:-lag]).sum()))
+    count = len(score)
+    return variance * count / max(1, count - 2)
+
+
+def _local(
+    found: Stretches, group: NDArray[np.intp], state: State
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Width of every stretch and its standard deviation, blur and contrast being known."""
+    own = state.own[group]
+    spread = np.broadcast_to([0.3, 0.02, 0.5, 0.0, 0.03], own.shape).copy()
+    spread[:, W] = 0.5 + 0.4 * own[:, W]
+    residual = found.profiles - model(state, found.places)[group]
+    noise = np.sqrt((residual**2).mean(axis=1))
+    shared = (state.shared, np.full(2, 1e-6))
+    problem = Problem(found.profiles, found.places, np.maximum(noise, 1e-3), shared, (own, spread))
+    local = solve(problem, State(state.shared, own))
+    normal = normal_equations(problem, local, problem.weight(local))
+    return local.own[:, W], np.sqrt(np.linalg.inv(normal.own)[:, W, W])
 
 
 def follow_darkness(image: UInt8Image, width: float) -> Follow:
