@@ -114,6 +114,7 @@ def test_a_network_that_finds_nothing_stops_the_run(data_root: Path, tmp_path: P
     blind = config(
         data_root,
         loss={"class_weights": [1.0, 0.0]},
+        optimiser={"lr": 0.05},
         stages=[{"iterations": 60, "batch_size": 2, "crop": 48, "scale": [1, 1]}],
         validate_every=15,
     )

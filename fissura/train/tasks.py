@@ -85,5 +85,11 @@ def _best_f1(counts: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Score
     f1 = 2 * true / np.maximum(true + false + counts[1].sum(), 1)
     best = int(f1[1:].argmax()) + 1
     share = float(above[:, LEVELS // 2].sum() / counts.sum())
-    at_best = (float(values[best]) for values in (precision, recall))
-    return Score(float(f1[best]), best / LEVELS, *at_best, share, chance_f1=float(f1[0]))
+    return Score(
+        f1=float(f1[best]),
+        threshold=best / LEVELS,
+        precision=float(precision[best]),
+        recall=float(recall[best]),
+        crack_share=share,
+        chance_f1=float(f1[0]),
+    )
