@@ -238,16 +238,17 @@ def test_interruption_keeps_what_was_done(
 
 def test_memory_does_not_grow_with_results(name: str, tmp_path: Path) -> None:
     result = make_result("x.jpg", 2, mm_per_px=0.4, gps=(1.0, 2.0))
+    grown = []
     with WRITERS[name](tmp_path) as writer:
-        for _ in range(5):
-            writer.write(result)
-        tracemalloc.start()
-        for _ in range(60):
-            writer.write(result)
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0]
-        tracemalloc.stop()
-    assert grown < 60 * 1000
+        writer.write(result)
+        for _ in range(3):  # the interpreter's own tables grow now and then, a writer's every time
+            tracemalloc.start()
+            for _ in range(30):
+                writer.write(result)
+            gc.collect()
+            grown.append(tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+    assert min(grown) < 30 * 1000
 
 
 @pytest.mark.parametrize("name", ["json", "geojson"])
@@ -362,7 +363,7 @@ def test_amounts_read_well(value: float, unit: str, text: str) -> None:
 
 
 def test_unresolved_quantity_gives_its_bound() -> None:
-    assert words.quantity(Quantity(None, 0.0, 0.31, "mm")) == "< 0.310 mm"
+    assert words.quantity(Quantity(None, 0.0, 0.31, "mm")) == "< 0.31 mm"
 
 
 @given(st.floats(1e-3, 1e6))

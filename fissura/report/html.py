@@ -113,11 +113,12 @@ def _pieces(spool: IO[str]) -> Iterator[str]:
 
 
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     page = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -154,7 +155,7 @@ def _entry(result: Result, crack: Crack, anchor: str, close_up: bool) -> dict[st
             "measures": measures,
             "anchor": f"{anchor}c{crack.id}" if close_up else anchor,
         },
-        "keys": _keys(measures),
+        "sort": _keys(measures),
         "close_up": _data_url(draw_close_up(result, crack), 76) if close_up else None,
     }
 
