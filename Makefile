@@ -27,8 +27,8 @@ $(VENV)/dev.stamp: pyproject.toml requirements-dev.txt | $(BIN)/python
 	touch $@
 
 demo: $(VENV)/core.stamp
-	$(BIN)/fissura data synth --demo --out demo/pictures --overwrite
-	$(BIN)/fissura predict demo/pictures --mm-per-px 0.2 --out demo/results --overwrite
+	$(BIN)/fissura data synth --out demo/pictures --overwrite
+	$(BIN)/fissura predict demo/pictures --mm-per-px 0.5 --out demo/results --overwrite
 	@echo
 	@echo "Look at demo/results/report.html in a browser; outlined pictures are in demo/results/overlay."
 

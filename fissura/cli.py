@@ -18,7 +18,7 @@ import typer
 from typer import Argument, Option
 
 from fissura import console
-from fissura.console import DONE, WRONG_USAGE
+from fissura.console import DONE, SOME_FAILED, WRONG_USAGE
 
 if TYPE_CHECKING:
     from fissura.config import PredictSettings
@@ -38,6 +38,7 @@ Overwrite = Annotated[bool, Option("--overwrite", help="Replace what stands in -
 Engine = Annotated[str | None, Option(help="auto, onnxruntime, openvino or torch.")]
 Precision = Annotated[str | None, Option(help="float32 or bf16.")]
 Threads = Annotated[int | None, Option(help="Processor threads; all cores if not given.")]
+Root = Annotated[Path, Argument(help="Folder of the data set.")]
 Set = Annotated[list[str] | None, Option("--set", help="Change one setting: a.b=c; repeatable.")]
 
 
@@ -157,16 +158,32 @@ def protocols(options: ListOptions) -> int:
     return console.print_list(listed, options.as_json)
 
 
-@console.verb(app, "datasets")
-def datasets(options: ListOptions) -> int:
-    """List the data set layouts that can be read."""
-    from fissura.datasets import DATASETS
+@dataclass(kw_only=True)
+class DatasetsOptions:
+    """Options of `fissura datasets`."""
 
-    listed = [
-        {"dataset": name, "layout": inspect.getdoc(sys.modules[kind.__module__])}
-        for name, kind in DATASETS.items()
-    ]
-    return console.print_list(listed, options.as_json)
+    root: Annotated[Path | None, Argument(help="Folder to look for the known sets in.")] = None
+    as_json: Json = False
+
+
+@console.verb(app, "datasets")
+def datasets(options: DatasetsOptions) -> int:
+    """List the data sets known by name, and the layouts that can be read."""
+    from fissura.datasets import DATASETS
+    from fissura.datasets.catalogue import listing
+
+    known = listing(options.root)
+    layouts = {
+        name: inspect.getdoc(sys.modules[kind.__module__]) for name, kind in DATASETS.items()
+    }
+    if options.as_json:
+        console.print_json({"sets": known, "layouts": layouts})
+        return DONE
+    console.print_rows([list(known[0]), *([str(value) for value in row.values()] for row in known)])
+    print()
+    return console.print_list(
+        [{"layout": name, "means": text} for name, text in layouts.items()], as_json=False
+    )
 
 
 @dataclass(kw_only=True)
@@ -306,6 +323,56 @@ def export(options: ExportOptions) -> int:
     agreement = export_model(options.model, options.out, options.form)
     found = {"out": str(options.out), "checked": str(agreement)}
     return console.print_outcome(found, options.as_json)
+
+
+@dataclass(kw_only=True)
+class CheckOptions:
+    """Options of `fissura data check`."""
+
+    root: Root
+    dataset: Annotated[str | None, Option(help="Only this set inside the folder.")] = None
+    match_crops: Annotated[
+        bool, Option("--match-crops", help="Also find the same place in different pictures: slow.")
+    ] = False
+    as_json: Json = False
+
+
+@console.verb(data_app, "check")
+def data_check(options: CheckOptions) -> int:
+    """Name the faults of a data set; exit code 1 if there are errors among them."""
+    from fissura.datasets.check import check
+
+    found = check(options.root, options.dataset, options.match_crops)
+    if options.as_json:
+        console.print_json([finding.to_dict() for finding in found])
+    else:
+        for finding in found:
+            print(f"{finding.severity:8}{finding.kind:20}{finding.message}")
+        print(console.plural(len(found), "finding"))
+    return SOME_FAILED if any(finding.severity == "error" for finding in found) else DONE
+
+
+@dataclass(kw_only=True)
+class StatsOptions:
+    """Options of `fissura data stats`."""
+
+    root: Root
+    dataset: Annotated[str | None, Option(help="Layout, or one set inside the folder.")] = None
+    split: Annotated[str | None, Option(help="Part of the data set; all if not given.")] = None
+    as_json: Json = False
+
+
+@console.verb(data_app, "stats")
+def data_stats(options: StatsOptions) -> int:
+    """Count pictures, sizes, crack share and width of a data set."""
+    from fissura.datasets.stats import stats, table
+
+    figures = stats(options.root, options.dataset, options.split)
+    if options.as_json:
+        console.print_json(figures)
+    else:
+        console.print_rows(table(figures))
+    return DONE
 
 
 @dataclass(kw_only=True)

@@ -114,6 +114,13 @@ def print_list(entries: Sequence[Mapping[str, Any]], as_json: bool, nothing: str
     return DONE
 
 
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns; the first row is the header."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:{n}}" for cell, n in zip(row, widths, strict=True)).rstrip())
+
+
 def print_outcome(found: Mapping[str, Any], as_json: bool) -> int:
     """What a verb made: names and values, or JSON."""
     if as_json:
