@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,9 @@ class EvaluateSettings(Settings):
     validation: str | None = None
     validation_predictions: Path | None = None
     criterion: Criterion = "f1"
-    tolerances: tuple[float, ...] | None = None
+    tolerances: tuple[Annotated[float, Field(ge=0, le=50)], ...] | None = Field(
+        default=None, min_length=1
+    )
     without: Path | None = None
     baseline: bool = False
     resamples: int = Field(default=1000, ge=0, le=100_000)
@@ -187,6 +189,7 @@ def _head(job: Job, name: str, source: Source, pictures: int) -> dict[str, Any]:
             },
         },
         "predictions": source.name,
+        "details": dict(source.details),
         "data": {
             "folder": job.data.name or str(job.data),
             "dataset": job.dataset or "pairs",

@@ -57,7 +57,7 @@ class Protocol:
         if self.stored == "as given" or prediction.dtype == np.uint8:
             return prediction
         if prediction.dtype == np.uint16:
-            prediction = prediction / np.float32(65535)
+            return (prediction // 257).astype(np.uint8)
         return (prediction.astype(np.float32) * np.float32(255)).astype(np.uint8)
 
 

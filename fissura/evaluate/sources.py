@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,10 +20,14 @@ SUFFIXES = (".png", ".npy")
 
 @runtime_checkable
 class Source(Protocol):
-    """Gives the crack map of a sample; `threshold` is the one chosen in training, if known."""
+    """Gives the crack map of a sample.
+
+    `threshold` is the one chosen in training, if known; `details` says more for the report.
+    """
 
     name: str
     threshold: float | None
+    details: Mapping[str, Any]
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
         """Raise InputError if a prediction is missing, before any work is done."""
@@ -39,9 +43,14 @@ class Computed:
     """Maps computed from the picture: by an engine, a baseline or any function."""
 
     def __init__(
-        self, name: str, run: Callable[[UInt8Image], FloatMap], threshold: float | None = None
+        self,
+        name: str,
+        run: Callable[[UInt8Image], FloatMap],
+        threshold: float | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         self.name, self.threshold, self._run = name, threshold, run
+        self.details = details or {}
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
         """Nothing can be missing."""
@@ -60,7 +69,14 @@ def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
     def run(image: UInt8Image) -> FloatMap:
         return crack_map(image, engine, settings)
 
-    return Computed(engine.card.name, run, engine.card.threshold)
+    card = engine.card
+    details = {
+        "engine": engine.name,
+        "precision": settings.precision,
+        "input_scale": settings.input_scale or card.input_scale,
+        "weights_sha256": card.weights_sha256,
+    }
+    return Computed(card.name, run, card.threshold, details)
 
 
 class Folder:
@@ -77,6 +93,7 @@ class Folder:
         self.folder = inner if inner.is_dir() else folder
         self.name = folder.name
         self.threshold: float | None = None
+        self.details: Mapping[str, Any] = {"kind": "folder of predictions"}
         self._files: dict[tuple[str, str], Path] = {}
         self._brightest = 0.0
 
