@@ -69,7 +69,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
         names = files if recursive else [*files, *folders]
         paths += [Path(base, name) for name in names if _looks_like_picture(name)]
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-    return sorted(paths, key=_natural)
+    return sorted(paths, key=natural_key)
 
 
 def _matching(pattern: str, recursive: bool) -> list[Path]:
@@ -79,14 +79,16 @@ def _matching(pattern: str, recursive: bool) -> list[Path]:
             paths.update(_in_folder(match, recursive))
         elif match.suffix.lower() in IMAGE_SUFFIXES:
             paths.add(match)
-    return sorted(paths, key=_natural)
+    return sorted(paths, key=natural_key)
 
 
 def _looks_like_picture(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
-def _natural(path: Path) -> list[tuple[list[tuple[int, str]], str]]:
+def natural_key(path: Path) -> list[tuple[list[tuple[int, str]], str]]:
+    """Sort key that puts img2 before img10, whatever the case."""
+
     def key(part: str) -> list[tuple[int, str]]:
         pieces = re.split(r"([0-9]+)", part.casefold())
         return [(int(p), "") if p.isdigit() and p.isascii() else (-1, p) for p in pieces]
