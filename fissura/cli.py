@@ -10,15 +10,24 @@ import inspect
 import itertools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer import Argument, Option
 
 from fissura import console
 from fissura.console import DONE, SOME_FAILED, WRONG_USAGE
+from fissura.options import (
+    CheckOptions,
+    DatasetsOptions,
+    EvaluateOptions,
+    ExportOptions,
+    ListOptions,
+    PredictOptions,
+    StatsOptions,
+    SynthOptions,
+    TrainOptions,
+)
 
 if TYPE_CHECKING:
     from fissura.config import PredictSettings
@@ -32,59 +41,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look after data sets: check, stats, synth.", **PLAIN)
 app.add_typer(data_app, name="data")
-
-Json = Annotated[bool, Option("--json", help="Print one JSON document and nothing else.")]
-Overwrite = Annotated[bool, Option("--overwrite", help="Replace what stands in --out.")]
-Engine = Annotated[str | None, Option(help="auto, onnxruntime, openvino or torch.")]
-Precision = Annotated[str | None, Option(help="float32 or bf16.")]
-Threads = Annotated[int | None, Option(help="Processor threads; all cores if not given.")]
-Root = Annotated[Path, Argument(help="Folder of the data set.")]
-Set = Annotated[list[str] | None, Option("--set", help="Change one setting: a.b=c; repeatable.")]
-
-
-@dataclass(kw_only=True)
-class PredictOptions:
-    """Options of `fissura predict`; those named like a field of PredictSettings set that field."""
-
-    sources: Annotated[list[str], Argument(help="Pictures, folders, globs.")]
-    model: Annotated[str | None, Option(help="Shipped model or exported .onnx file [cgnet].")] = (
-        None
-    )
-    out: Annotated[Path | None, Option(help="Folder for the results [runs/predict/NAME].")] = None
-    formats: Annotated[
-        str,
-        Option(help="Any of json,csv,coco,masks,probability,overlay,html,geojson."),
-    ] = "json,csv,overlay,masks,html"
-    recursive: Annotated[bool, Option("--recursive", help="Look into subfolders.")] = False
-    threshold: Annotated[float | None, Option(help="Probability of a crack pixel.")] = None
-    low_threshold: Annotated[
-        float | None, Option(help="Follow cracks down to this probability (hysteresis).")
-    ] = None
-    min_area_px: Annotated[
-        int | None, Option("--min-area", help="Drop specks below this many pixels.")
-    ] = None
-    max_hole_px: Annotated[
-        int | None, Option("--max-hole", help="Fill holes up to this many pixels.")
-    ] = None
-    mm_per_px: Annotated[float | None, Option(help="Millimetres per pixel.")] = None
-    gsd_from: Annotated[
-        str | None, Option(help="Camera instead: FOCAL,SENSOR,DISTANCE, as 35mm,36x24mm,12m.")
-    ] = None
-    blur_px: Annotated[
-        float | None, Option(help="Blur of the picture (sigma); estimated if not given.")
-    ] = None
-    tile: Annotated[int | None, Option(help="Side of a tile in pixels; chosen by size.")] = None
-    overlap: Annotated[int | None, Option(help="Overlap of neighbouring tiles.")] = None
-    input_scale: Annotated[
-        float | None, Option(help="Enlargement before the network; the model's own.")
-    ] = None
-    engine: Engine = None
-    precision: Precision = None
-    threads: Threads = None
-    max_pixels: Annotated[int | None, Option(help="Refuse pictures above this size.")] = None
-    config: Annotated[Path | None, Option(help="YAML file of these settings.")] = None
-    overwrite: Overwrite = False
-    as_json: Json = False
 
 
 @console.verb(app, "predict")
@@ -126,13 +82,6 @@ def _free_folder(verb: str, sources: Sequence[str]) -> Path:
     return next(path for path in itertools.chain([base], numbered) if not path.exists())
 
 
-@dataclass(kw_only=True)
-class ListOptions:
-    """Options of the verbs that only list what there is."""
-
-    as_json: Json = False
-
-
 @console.verb(app, "models")
 def models(options: ListOptions) -> int:
     """List the weights that ship: data, threshold, licence."""
@@ -158,14 +107,6 @@ def protocols(options: ListOptions) -> int:
     return console.print_list(listed, options.as_json)
 
 
-@dataclass(kw_only=True)
-class DatasetsOptions:
-    """Options of `fissura datasets`."""
-
-    root: Annotated[Path | None, Argument(help="Folder to look for the known sets in.")] = None
-    as_json: Json = False
-
-
 @console.verb(app, "datasets")
 def datasets(options: DatasetsOptions) -> int:
     """List the data sets known by name, and the layouts that can be read."""
@@ -184,18 +125,6 @@ def datasets(options: DatasetsOptions) -> int:
     return console.print_list(
         [{"layout": name, "means": text} for name, text in layouts.items()], as_json=False
     )
-
-
-@dataclass(kw_only=True)
-class TrainOptions:
-    """Options of `fissura train`."""
-
-    config: Annotated[Path | None, Argument(help="YAML file of the experiment.")] = None
-    changes: Set = None
-    out: Annotated[Path | None, Option(help="Run folder [runs/train/NAME].")] = None
-    resume: Annotated[Path | None, Option(help="Run folder of an interrupted run.")] = None
-    overwrite: Overwrite = False
-    as_json: Json = False
 
 
 @console.verb(app, "train")
@@ -220,36 +149,6 @@ def train(options: TrainOptions) -> int:
         report = console.training_report(progress)
         best = run(config, out, resume=options.resume is not None, report=report)
     return console.print_outcome({"weights": str(best), "out": str(out)}, options.as_json)
-
-
-@dataclass(kw_only=True)
-class EvaluateOptions:
-    """Options of `fissura evaluate`; those named like an evaluation setting set it."""
-
-    data: Annotated[Path, Option(help="Folder of the data set.")]
-    model: Annotated[str | None, Option(help="Shipped model or exported file.")] = None
-    predictions: Annotated[Path | None, Option(help="Or a folder of probability maps.")] = None
-    method: Annotated[str | None, Option(help="Or a method without training: blackhat.")] = None
-    dataset: Annotated[str | None, Option(help="Layout, see `fissura datasets`.")] = None
-    split: Annotated[str | None, Option(help="Part of the data set; all if not given.")] = None
-    protocol: Annotated[str, Option(help="See `fissura protocols`; or all.")] = "honest"
-    out: Annotated[Path | None, Option(help="Folder for the scores [runs/evaluate/NAME].")] = None
-    threshold: Annotated[float | None, Option(help="Decided beforehand.")] = None
-    validation: Annotated[str | None, Option(help="Split to choose the threshold on.")] = None
-    validation_predictions: Annotated[
-        Path | None, Option(help="Maps of that split, if they stand elsewhere.")
-    ] = None
-    criterion: Annotated[str | None, Option(help="What is best there: f1 or iou.")] = None
-    tolerances: Annotated[str | None, Option(help="Pixels, as 0,2,5.")] = None
-    without: Annotated[Path | None, Option(help="Text file of pictures to leave out.")] = None
-    baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
-    resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
-    seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None
-    engine: Engine = None
-    precision: Precision = None
-    threads: Threads = None
-    overwrite: Overwrite = False
-    as_json: Json = False
 
 
 @console.verb(app, "evaluate")
@@ -301,17 +200,6 @@ def _open_source(options: EvaluateOptions, settings: PredictSettings) -> Any:
     return options.predictions
 
 
-@dataclass(kw_only=True)
-class ExportOptions:
-    """Options of `fissura export`."""
-
-    out: Annotated[Path, Option(help="File to write, ending in .onnx.")]
-    model: Annotated[str, Option(help="Shipped model, or a trained .safetensors file.")] = "cgnet"
-    form: Annotated[str, Option("--format", help="onnx")] = "onnx"
-    overwrite: Overwrite = False
-    as_json: Json = False
-
-
 @console.verb(app, "export")
 def export(options: ExportOptions) -> int:
     """Turn trained weights into one file that runs without torch, and compare the two."""
@@ -323,18 +211,6 @@ def export(options: ExportOptions) -> int:
     agreement = export_model(options.model, options.out, options.form)
     found = {"out": str(options.out), "checked": str(agreement)}
     return console.print_outcome(found, options.as_json)
-
-
-@dataclass(kw_only=True)
-class CheckOptions:
-    """Options of `fissura data check`."""
-
-    root: Root
-    dataset: Annotated[str | None, Option(help="Only this set inside the folder.")] = None
-    match_crops: Annotated[
-        bool, Option("--match-crops", help="Also find the same place in different pictures: slow.")
-    ] = False
-    as_json: Json = False
 
 
 @console.verb(data_app, "check")
@@ -352,16 +228,6 @@ def data_check(options: CheckOptions) -> int:
     return SOME_FAILED if any(finding.severity == "error" for finding in found) else DONE
 
 
-@dataclass(kw_only=True)
-class StatsOptions:
-    """Options of `fissura data stats`."""
-
-    root: Root
-    dataset: Annotated[str | None, Option(help="Layout, or one set inside the folder.")] = None
-    split: Annotated[str | None, Option(help="Part of the data set; all if not given.")] = None
-    as_json: Json = False
-
-
 @console.verb(data_app, "stats")
 def data_stats(options: StatsOptions) -> int:
     """Count pictures, sizes, crack share and width of a data set."""
@@ -373,15 +239,6 @@ def data_stats(options: StatsOptions) -> int:
     else:
         console.print_rows(table(figures))
     return DONE
-
-
-@dataclass(kw_only=True)
-class SynthOptions:
-    """Options of `fissura data synth`."""
-
-    out: Annotated[Path, Option(help="Folder for the pictures.")]
-    overwrite: Overwrite = False
-    as_json: Json = False
 
 
 @console.verb(data_app, "synth")

@@ -80,7 +80,7 @@ def test_typical_function_is_short() -> None:
 def test_every_argument_has_a_hint(path: Path) -> None:
     for node in functions(path):
         spec = node.args
-        named = [arg for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
+        named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
         rest = [arg for arg in (spec.vararg, spec.kwarg) if arg is not None]
         bare = [
             a.arg for a in named + rest if a.annotation is None and a.arg not in ("self", "cls")
