@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fissura.measure.paths import Points
-from fissura.measure.photo import blur_prior, follow_darkness, look
+from fissura.measure.photo import Prior, blur_prior, follow_darkness, look
 from fissura.measure.quantities import measures
 from fissura.measure.scale import to_mm
 from fissura.measure.shape import crack_type, longest_way, orientation_deg
@@ -22,7 +22,8 @@ from fissura.measure.strands import Strand, extend, smooth_line
 from fissura.measure.width import Widths, follow_map, map_widths, usable
 from fissura.types import BoolMask, Crack, FloatMap, Scale, UInt8Image
 
-WAY_POINTS = 100_000
+TAUGHT_BLUR_SPREAD = 0.2
+"""How far ln(sigma) differs between cracks of one picture: depth of field, ragged edges."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,22 @@ class Picture:
 
     crack_map: FloatMap
     image: UInt8Image | None
-    blur_px: float | None
+    blur: Blur
+
+
+class Blur:
+    """What is believed about the photograph's blur; cracks that show it well teach the rest."""
+
+    def __init__(self, blur_px: float | None) -> None:
+        self.prior = blur_prior(blur_px)
+        self._given = blur_px is not None
+        self._seen: list[float] = []
+
+    def learn(self, log_sigma: float | None) -> None:
+        """Take note of the blur that one crack showed, unless the blur was given."""
+        if log_sigma is not None and not self._given:
+            self._seen.append(log_sigma)
+            self.prior = Prior(float(np.median(self._seen)), TAUGHT_BLUR_SPREAD)
 
 
 def measure_cracks(
@@ -48,18 +64,25 @@ def measure_cracks(
     `blur_px` is the photograph's blur (Gaussian sigma) where known; `travel_deg` the direction
     along which a crack counts as longitudinal.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
         np.ascontiguousarray(mask).view(np.uint8), connectivity=8, ltype=cv2.CV_32S
     )
-    picture = Picture(crack_map, image, blur_px)
+    picture = Picture(crack_map, image, Blur(blur_px))
     cracks = []
-    for label in range(1, count):
+    for label in _thickest_first(stats):
         left, top, width, height = (int(v) for v in stats[label, :4])
         region = labels[top : top + height, left : left + width] == label
         crack = _measure(region, (left, top), picture, travel_deg)
         cracks.append(crack if scale is None else replace(crack, mm=to_mm(crack.px, scale)))
     cracks.sort(key=lambda crack: -(crack.px.length.value or 0.0))
     return tuple(replace(crack, id=number) for number, crack in enumerate(cracks, 1))
+
+
+def _thickest_first(stats: NDArray[np.int32]) -> list[int]:
+    """Component numbers by area over longer side: wide cracks show the blur best."""
+    side = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT])
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA] / side, kind="stable")
+    return [int(number) + 1 for number in order]
 
 
 def _measure(
@@ -101,8 +124,9 @@ def _strands_and_widths(
     """Whole strands and widths: from the photograph if it shows the crack, else from the map."""
     size_hw = picture.crack_map.shape[0], picture.crack_map.shape[1]
     if picture.image is not None:
-        seen = look(picture.image, cut, junctions, blur_prior(picture.blur_px))
+        seen = look(picture.image, cut, junctions, picture.blur.prior)
         if seen is not None:
+            picture.blur.learn(seen.widths.log_sigma)
             follow = follow_darkness(picture.image, seen.widths.mean)
             return [extend(strand, follow, size_hw) for strand in seen.strands], seen.widths
     whole = [extend(strand, follow_map(picture.crack_map), size_hw) for strand in cut]

@@ -195,12 +195,14 @@ class Influence:
     """How the weighted mean width answers to samples, and its variance.
 
     `by_sample` K×T: change of the mean for a unit change of one sample; `by_beliefs` the variance
-    that the beliefs leave; `by_noise` the one that the stated noise leaves.
+    that the beliefs leave; `by_noise` the one that the stated noise leaves. `log_sigma_spread` is
+    the standard deviation of ln(s).
     """
 
     by_sample: Array
     by_beliefs: float
     by_noise: float
+    log_sigma_spread: float
 
 
 def influence_on_mean(problem: Problem, state: State, share: Array) -> Influence:
@@ -217,4 +219,6 @@ def influence_on_mean(problem: Problem, state: State, share: Array) -> Influence
     gradient = _gradient(state, problem.places)
     answer = np.einsum("kti,ki->kt", gradient[..., :5], own) + gradient[..., 5:] @ shared
     beliefs = float(((own / problem.own[1]) ** 2).sum() + ((shared / problem.shared[1]) ** 2).sum())
-    return Influence(answer * weight, beliefs, float((weight * answer**2).sum()))
+    by_noise = float((weight * answer**2).sum())
+    log_sigma_spread = float(np.sqrt(np.linalg.inv(schur)[0, 0]))
+    return Influence(answer * weight, beliefs, by_noise, log_sigma_spread)

@@ -25,23 +25,31 @@ from fissura.measure.fit import (
 )
 from fissura.measure.paths import Points, normals, smooth_path
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
+from fissura.measure.scale import Z90
 from fissura.measure.strands import Follow, Strand, smoothing
 from fissura.measure.width import Widths, usable
 from fissura.types import UInt8Image
 
 STRETCH_PX = 8
 MOST_STRETCHES = 2000
-FLANK_PX = 7.0
+FLANK_PX = 6.0
 SEARCH_PX = 1.5
 PIXEL_BLUR = 0.25
 """Variance in px² that the pixel's own area (1/12) and reading between pixels (1/6) add."""
 
 KNOWN_BLUR_SPREAD = 0.1
-LEAST_CONTRAST = 4.0
+LEAST_CONTRAST = 2.0
 """A crack must be darker than its surroundings by this many times the noise of a profile."""
 
 LEAST_SHARE = 0.6
 MODEL_PX = 0.03
+"""What the model itself may be wrong by, one standard deviation."""
+
+WORST_SHARE = 0.6
+"""A mean width known to no better than this share of itself (90 %) is not resolved."""
+
+WELL_KNOWN_BLUR = 0.15
+"""Standard deviation of ln(sigma) below which one crack's blur helps to measure the others."""
 
 
 @dataclass(frozen=True)
@@ -175,29 +183,37 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
     own = beliefs_about_own(np.maximum(0.5, area / CONTRAST[0]))
     problem = Problem(mean, found.places, np.maximum(noise, 1e-3), shared, own)
     state = solve(problem, State(shared[0], own[0]))
-    single = float(np.sqrt(scatter.mean()))
-    if float(np.median(state.depth)) < LEAST_CONTRAST * single:
+    residual = found.profiles - model(state, found.places)[group]
+    if not _is_crack(state, residual, problem.noise):
         return None
     share = size / size.sum()
     influence = influence_on_mean(problem, state, share)
-    residual = found.profiles - model(state, found.places)[group]
     weight = (found.count / size[group])[:, None]
     score = (influence.by_sample[group] * residual * weight).sum(axis=1)
-    variance = _long_run(score) + influence.by_beliefs + MODEL_PX**2
-    value, spread = _local(found, group, state)
+    noise_variance = _long_run(score) if len(score) >= 6 else influence.by_noise
+    variance = noise_variance + influence.by_beliefs + MODEL_PX**2
     width = float(share @ state.own[:, W])
-    value = value + width - float(np.average(value, weights=found.count))
-    error = 1.645 * float(np.sqrt(variance))
+    value, spread = _local(found, group, state)
+    error = Z90 * float(np.sqrt(variance))
+    blur_known = influence.log_sigma_spread < WELL_KNOWN_BLUR
     return Widths(
         xy=found.xy,
-        value=value,
+        value=value + width - float(np.average(value, weights=found.count)),
         spread=spread,
         mean=width,
-        mean_low=width - error,
+        mean_low=max(0.0, width - error),
         mean_high=width + error,
-        resolves=0.0,
+        resolved=error <= WORST_SHARE * width,
         source="photograph",
+        log_sigma=float(state.shared[0]) if blur_known else None,
     )
+
+
+def _is_crack(state: State, residual: Profiles, noise: NDArray[np.float64]) -> bool:
+    """Whether the dark line stands out from its surroundings, in single stretches and in all."""
+    single = float(np.sqrt((residual**2).mean()))
+    depth = float(np.median(state.depth))
+    return depth > max(LEAST_CONTRAST * single, 5 * float(np.median(noise)))
 
 
 def _groups(area: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -25,10 +25,10 @@ def measures(strands: list[Strand], widths: Widths, area_px: int) -> Measures:
     share = (mean_error[0] / max(widths.mean, 1e-9), mean_error[1] / max(widths.mean, 1e-9))
     return Measures(
         length=_length(strands),
-        width_mean=_width(widths.mean, *mean_error, widths.resolves),
-        width_median=_width(median, *mean_error, widths.resolves),
+        width_mean=_width(widths.mean, *mean_error, widths.resolved),
+        width_median=_width(median, *mean_error, widths.resolved),
         width_max=_width(
-            worst, math.hypot(mean_error[0], own), math.hypot(mean_error[1], own), widths.resolves
+            worst, math.hypot(mean_error[0], own), math.hypot(mean_error[1], own), widths.resolved
         ),
         area=Quantity(
             float(area_px), max(0.0, area_px * (1 - share[0])), area_px * (1 + share[1]), "px²"
@@ -43,7 +43,7 @@ def _length(strands: list[Strand]) -> Quantity:
     return Quantity(length, max(0.0, length - error), length + error, "px")
 
 
-def _width(value: float, below: float, above: float, resolves: float) -> Quantity:
-    if value < resolves:
-        return Quantity(None, 0.0, max(resolves, value + above), "px")
+def _width(value: float, below: float, above: float, resolved: bool) -> Quantity:
+    if not resolved:
+        return Quantity(None, 0.0, value + above, "px")
     return Quantity(value, max(0.0, value - below), value + above, "px")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +21,16 @@ MAP_RESOLVES_PX = 1.0
 FAINT = 0.02
 MOST_PLACES = 16_000
 
+WidthSource = Literal["photograph", "map"]
+
 
 @dataclass(frozen=True)
 class Widths:
     """Widths at places along a crack with what is needed to summarise them.
 
     `value` and `spread` (one standard deviation of its own error) are per place at `xy`;
-    `mean_low` and `mean_high` bound the mean (90 %); `resolves` is the smallest width that can be
-    told, `source` what was measured on.
+    `mean_low` and `mean_high` bound the mean (90 %); `resolved` tells whether that says anything,
+    `source` what was measured on, `log_sigma` the blur of the profiles where it is well known.
     """
 
     xy: Points
@@ -36,8 +39,9 @@ class Widths:
     mean: float
     mean_low: float
     mean_high: float
-    resolves: float
-    source: str
+    resolved: bool
+    source: WidthSource
+    log_sigma: float | None = None
 
 
 def usable(strands: list[Strand], junctions: Points) -> list[tuple[Points, Points]]:
@@ -100,6 +104,6 @@ def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: 
         mean=mean,
         mean_low=max(0.0, mean - MAP_TOO_WIDE_PX),
         mean_high=mean + MAP_TOO_NARROW_PX,
-        resolves=MAP_RESOLVES_PX,
+        resolved=mean >= MAP_RESOLVES_PX,
         source="map",
     )
