@@ -103,7 +103,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Frame:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError | KeyError | TypeError):
         return " (its header makes no sense)"
     text = " ".join(str(error).split())[:120]
     return f" ({text})" if text and not isinstance(error, cv2.error) else ""
@@ -260,7 +260,7 @@ def _decode_deep(file: BinaryIO) -> Pixels:
         _check_png_chunks(data)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise InputError("this kind of deep TIFF or PNG is not supported; convert it to 8 bits")
+        raise InputError("a damaged or unsupported kind of picture; convert it to an 8-bit PNG")
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels[..., :3] = pixels[..., 2::-1].copy()
     return pixels

@@ -1,6 +1,6 @@
 """Mutated picture files: each must be read or refused by name, without crash, hang or chatter.
 
-`python -m tests.fuzz_images` writes 2,000 of them, reads them in a process of its own and prints
+`python tests/fuzz_images.py` writes 2,000 of them, reads them in a process of its own and prints
 what became of them; exit code 1 if one crashed, hung, was refused without its name or wrote to
 standard error.
 """
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -94,6 +96,18 @@ def seeds() -> dict[str, bytes]:
     }
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A PNG chunk."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb_png(*extra: bytes, size: tuple[int, int] = (8, 8)) -> bytes:
+    """A grey 8×8 PNG with further chunks, whatever size its header claims."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(b"\0" * (9 * 8)))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + rows + chunk(b"IEND", b"")
+
+
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     """Flipped bytes, a cut, a hole, an insertion, or large numbers in the header."""
     kind = rng.integers(6)
@@ -166,7 +180,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         paths = write_mutants(Path(name), options.count, options.seed)
         started = time.perf_counter()
-        command = [sys.executable, "-W", "error", "-m", "tests.fuzz_images", "--read", name]
+        command = [sys.executable, "-W", "error", __file__, "--read", name]
         limit = 60 + SECONDS_PER_FILE * options.count / 10
         child = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
         seconds = time.perf_counter() - started

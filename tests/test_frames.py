@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fuzz_images import bomb_png, chunk, encoded, located, outcome, picture, seeds, write_mutants
 from PIL import Image
 
 from fissura.frames import find_images, read_image
 from fissura.types import InputError
-from tests.fuzz_images import encoded, located, outcome, picture, seeds, write_mutants
 
 RGB = picture()
 IMAGE = Image.fromarray(RGB)
@@ -38,7 +38,7 @@ def refused(path: Path, *words: str, **settings: int) -> str:
     return text
 
 
-# ---- kinds of pictures
+# kinds of pictures
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_first_page_of_a_tiff_and_first_frame_of_a_webp(tmp_path):
         assert any("first of several" in note for note in frame.notes)
 
 
-# ---- orientation and place
+# orientation and place
 
 TURNS = {
     1: lambda a: a,
@@ -258,7 +258,7 @@ def test_damaged_exif_does_not_lose_the_picture(tmp_path):
     assert read_image(stored(tmp_path / "a.jpg", data)).size_hw == RGB.shape[:2]
 
 
-# ---- faults
+# faults
 
 
 def test_wrong_suffix_is_read_and_noted(tmp_path):
@@ -342,16 +342,6 @@ def test_pixel_limit_holds_before_decoding(tmp_path):
         read_image(tmp_path / name, max_pixels=2240)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def bomb_png(*extra: bytes, size: tuple[int, int] = (8, 8)) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
-    rows = chunk(b"IDAT", zlib.compress(b"\0" * (9 * 8)))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + rows + chunk(b"IEND", b"")
-
-
 def test_decompression_bombs_are_refused_or_harmless(tmp_path, capfd):
     zeros = zlib.compress(b"\0" * 200_000_000, 9)
     texts = [chunk(b"zTXt", b"Comment\0\0" + zeros), chunk(b"iTXt", b"C\0\1\0\0\0" + zeros)]
@@ -390,8 +380,7 @@ def test_several_hundred_mutated_files_are_read_or_refused_by_name(tmp_path, cap
 
 
 def test_real_pictures_are_read(shared_data):
-    paths = find_images([shared_data / "field"], recursive=True)
-    for path in paths[:3]:
+    for path in find_images([shared_data / "field"], recursive=True)[:3]:
         expected = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
         assert read_image(path).image.shape == expected.shape
 

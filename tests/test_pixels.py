@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fuzz_images import picture
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from fissura.frames import from_array
 from fissura.types import InputError
-from tests.fuzz_images import picture
 
 RGB = picture()
 
