@@ -116,16 +116,14 @@ def test_ods_is_the_best_of_all_8_bit_thresholds(wall, maps, tmp_path):
     assert "mean_iou" not in rows[1]["pooled"]
 
 
-@pytest.mark.parametrize("kind", ["png16", "npy"])
-def test_the_way_a_map_is_stored_changes_nothing(wall, maps, tmp_path, kind):
-    for i, name in enumerate("abc"):
-        write_map(tmp_path / kind / name, predicted(i), kind)
-    reports = [
-        run(folder, wall, tmp_path / "out" / folder.name, "all")
-        for folder in (maps, tmp_path / kind)
-    ]
+def test_the_way_a_map_is_stored_changes_nothing(wall, maps, tmp_path):
+    folders = [maps, tmp_path / "png16", tmp_path / "npy"]
+    for folder in folders[1:]:
+        for i, name in enumerate("abc"):
+            write_map(folder / name, predicted(i), folder.name)
+    reports = [run(f, wall, tmp_path / "out" / f.name, "all", resamples=0) for f in folders]
     for name in ("honest", "mmseg", "liu2019-release"):
-        assert reports[0][name]["results"] == reports[1][name]["results"]
+        assert all(report[name]["results"] == reports[0][name]["results"] for report in reports)
 
 
 def test_report_files_tell_protocol_threshold_and_intervals(wall, maps, tmp_path):

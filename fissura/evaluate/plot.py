@@ -18,9 +18,9 @@ def plot_curves(report: dict[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 6.8), dpi=130, layout="constrained")
+    figure = Figure(figsize=(7.2, 6.9), dpi=130)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = figure.add_axes((0.09, 0.075, 0.82, 0.84))
     _frame(axes, report)
     rows = {row["tolerance_px"]: row for row in report["results"] if row["subset"] == "all"}
     for curve, colour in zip(report["curves"], COLOURS, strict=False):
