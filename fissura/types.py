@@ -22,6 +22,7 @@ FloatMap = NDArray[np.float32]
 BoolMask = NDArray[np.bool_]
 
 CrackType = Literal["longitudinal", "transverse", "diagonal", "branched"]
+WidthSource = Literal["photograph", "map"]
 
 
 class InputError(Exception):
@@ -150,7 +151,8 @@ class Crack:
     `box` xyxy; `region` its pixels inside that box (bool h×w), `centrelines` its skeleton branches
     as K×2 float32 x, y polylines: both arrays stay out of the JSON form, which gives the pixels as
     COCO run lengths instead. `orientation_deg` in [0, 180) from the x axis, counter-clockwise as
-    seen. `probability` is the mean over its pixels. `mm` is None without a scale.
+    seen. `probability` is the mean over its pixels. `mm` is None without a scale. `width_source`
+    says whether widths and ends were measured on the photograph or on the crack map.
     """
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
@@ -167,6 +169,7 @@ class Crack:
     mm: Measures | None
     region: SkipJsonSchema[BoolMask] = field(repr=False, metadata=ARRAY)
     centrelines: SkipJsonSchema[tuple[FloatMap, ...]] = field(repr=False, metadata=ARRAY)
+    width_source: WidthSource = "map"
 
 
 @dataclass(frozen=True)

@@ -15,24 +15,19 @@ from numpy.typing import NDArray
 from fissura.measure.paths import Points
 from fissura.measure.photo import Prior, blur_prior, follow_darkness, look
 from fissura.measure.quantities import measures
+from fissura.measure.quick import as_rectangle
 from fissura.measure.scale import to_mm
 from fissura.measure.shape import crack_type, longest_way, orientation_deg
 from fissura.measure.skeleton import trace_skeleton
-from fissura.measure.strands import Strand, extend, smooth_line
+from fissura.measure.strands import Strand, extend, smooth_lines
 from fissura.measure.width import Widths, follow_map, map_widths, usable
 from fissura.types import BoolMask, Crack, FloatMap, Scale, UInt8Image
 
+MOST_CRACKS = 3000
+"""Beyond so many cracks in one picture the smallest are measured as rectangles."""
+
 TAUGHT_BLUR_SPREAD = 0.2
 """How far ln(sigma) differs between cracks of one picture: depth of field, ragged edges."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a crack is measured on: its map and, where given, the photograph and its blur."""
-
-    crack_map: FloatMap
-    image: UInt8Image | None
-    blur: Blur
 
 
 class Blur:
@@ -48,6 +43,25 @@ class Blur:
         if log_sigma is not None and not self._given:
             self._seen.append(log_sigma)
             self.prior = Prior(float(np.median(self._seen)), TAUGHT_BLUR_SPREAD)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a crack is measured on: its map and, where given, the photograph and its blur."""
+
+    crack_map: FloatMap
+    image: UInt8Image | None
+    blur: Blur
+
+
+@dataclass(frozen=True)
+class Form:
+    """A crack's strands and widths, which strands make up its longest way, its junctions."""
+
+    strands: list[Strand]
+    widths: Widths
+    on_way: NDArray[np.bool_]
+    junctions: int
 
 
 def measure_cracks(
@@ -69,53 +83,39 @@ def measure_cracks(
     )
     picture = Picture(crack_map, image, Blur(blur_px))
     cracks = []
-    for label in _thickest_first(stats):
+    for label, in_full in _in_order(np.asarray(stats, np.int32)):
         left, top, width, height = (int(v) for v in stats[label, :4])
-        region = labels[top : top + height, left : left + width] == label
-        crack = _measure(region, (left, top), picture, travel_deg)
+        region = np.asarray(labels[top : top + height, left : left + width] == label)
+        form = _form(region, (left, top), picture) if in_full else _quick(region, (left, top))
+        crack = _crack(region, (left, top), crack_map, form, travel_deg)
         cracks.append(crack if scale is None else replace(crack, mm=to_mm(crack.px, scale)))
     cracks.sort(key=lambda crack: -(crack.px.length.value or 0.0))
     return tuple(replace(crack, id=number) for number, crack in enumerate(cracks, 1))
 
 
-def _thickest_first(stats: NDArray[np.int32]) -> list[int]:
-    """Component numbers by area over longer side: wide cracks show the blur best."""
+def _in_order(stats: NDArray[np.int32]) -> list[tuple[int, bool]]:
+    """Component numbers, thickest first because they show the blur best, and whether in full."""
+    area = stats[1:, cv2.CC_STAT_AREA]
     side = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT])
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA] / side, kind="stable")
-    return [int(number) + 1 for number in order]
+    in_full = np.zeros(len(area), bool)
+    in_full[np.argsort(-area, kind="stable")[:MOST_CRACKS]] = True
+    order = np.argsort(-area / side, kind="stable")
+    return [(int(number) + 1, bool(in_full[number])) for number in order]
 
 
-def _measure(
-    region: BoolMask, corner_xy: tuple[int, int], picture: Picture, travel_deg: float
-) -> Crack:
+def _form(region: BoolMask, corner_xy: tuple[int, int], picture: Picture) -> Form:
     skeleton = trace_skeleton(region)
     junctions = skeleton.junctions + np.array([*corner_xy, 0.0])
-    cut = [smooth_line(line, corner_xy) for line in skeleton.lines]
+    cut = smooth_lines(skeleton.lines, corner_xy)
     strands, widths = _strands_and_widths(cut, junctions, picture)
     lengths = np.array([strand.length for strand in strands])
-    way = longest_way(np.array([line.nodes for line in skeleton.lines]), lengths)
-    angle = orientation_deg(
-        np.concatenate([s.path for s, on in zip(strands, way, strict=True) if on])
-    )
-    off_way = 1 - lengths[way].sum() / max(lengths.sum(), 1e-9)
-    left, top = corner_xy
-    height, width = region.shape
-    inside = picture.crack_map[top : top + height, left : left + width][region]
-    widest = int(np.argmax(widths.value))
-    return Crack(
-        id=1,
-        box=(left, top, left + width, top + height),
-        type=crack_type(angle, off_way, travel_deg),
-        orientation_deg=angle,
-        branches=len(strands),
-        junctions=len(junctions),
-        probability=float(inside.mean(dtype=np.float64)),
-        max_width_at_xy=(float(widths.xy[widest, 0]), float(widths.xy[widest, 1])),
-        px=measures(strands, widths, len(inside)),
-        mm=None,
-        region=region,
-        centrelines=_centrelines(strands),
-    )
+    on_way = longest_way(np.array([line.nodes for line in skeleton.lines]), lengths)
+    return Form(strands, widths, on_way, len(junctions))
+
+
+def _quick(region: BoolMask, corner_xy: tuple[int, int]) -> Form:
+    strand, widths = as_rectangle(region, corner_xy)
+    return Form([strand], widths, np.ones(1, bool), 0)
 
 
 def _strands_and_widths(
@@ -130,9 +130,37 @@ def _strands_and_widths(
             follow = follow_darkness(picture.image, seen.widths.mean)
             return [extend(strand, follow, size_hw) for strand in seen.strands], seen.widths
     whole = [extend(strand, follow_map(picture.crack_map), size_hw) for strand in cut]
-    reach = 1.5 * float(max(np.percentile(s.half_width, 95) for s in whole)) + 6.0
+    reach = 1.5 * max(float(strand.half_width.max()) for strand in whole) + 6.0
     return whole, map_widths(usable(whole, junctions), picture.crack_map, reach)
 
 
-def _centrelines(strands: list[Strand]) -> tuple[NDArray[np.float32], ...]:
-    return tuple(strand.path.astype(np.float32) for strand in strands)
+def _crack(
+    region: BoolMask,
+    corner_xy: tuple[int, int],
+    crack_map: FloatMap,
+    form: Form,
+    travel_deg: float,
+) -> Crack:
+    lengths = np.array([strand.length for strand in form.strands])
+    way = [strand.path for strand, on in zip(form.strands, form.on_way, strict=True) if on]
+    angle = orientation_deg(np.concatenate(way))
+    off_way = 1 - lengths[form.on_way].sum() / max(lengths.sum(), 1e-9)
+    left, top = corner_xy
+    height, width = region.shape
+    inside = crack_map[top : top + height, left : left + width][region]
+    widest = form.widths.xy[int(np.argmax(form.widths.value))]
+    return Crack(
+        id=1,
+        box=(left, top, left + width, top + height),
+        type=crack_type(angle, off_way, travel_deg),
+        orientation_deg=angle,
+        branches=len(form.strands),
+        junctions=form.junctions,
+        probability=float(inside.mean(dtype=np.float64)),
+        max_width_at_xy=(float(widest[0]), float(widest[1])),
+        px=measures(form.strands, form.widths, len(inside)),
+        mm=None,
+        region=region,
+        centrelines=tuple(strand.path.astype(np.float32) for strand in form.strands),
+        width_source=form.widths.source,
+    )

@@ -57,7 +57,7 @@ def _twiced_gaussian(sigma: float) -> NDArray[np.float64]:
     once = np.exp(-0.5 * (at / sigma) ** 2)
     once /= once.sum()
     twice = np.convolve(once, once)
-    return np.pad(2 * once, len(at) // 2) - twice
+    return np.asarray(np.pad(2 * once, len(at) // 2) - twice)
 
 
 def _reflected(values: Points, reach: int) -> Points:
@@ -93,4 +93,4 @@ def end_direction(path: Points, reach: float) -> Points:
     at = np.arange(len(tail)) - (len(tail) - 1) / 2
     slope = at @ tail
     norm = np.hypot(*slope)
-    return slope / norm if norm > 1e-9 else np.array([1.0, 0.0])
+    return np.asarray(slope / norm) if norm > 1e-9 else np.array([1.0, 0.0])

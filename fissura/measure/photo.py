@@ -27,7 +27,7 @@ from fissura.measure.paths import Points, normals, smooth_path
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
 from fissura.measure.scale import Z90
 from fissura.measure.strands import Follow, Strand, smoothing
-from fissura.measure.width import Widths, usable
+from fissura.measure.width import Widths, discs_away, usable
 from fissura.types import UInt8Image
 
 STRETCH_PX = 8
@@ -45,7 +45,7 @@ LEAST_SHARE = 0.6
 MODEL_PX = 0.03
 """What the model itself may be wrong by, one standard deviation."""
 
-WORST_SHARE = 0.6
+WORST_SHARE = 0.4
 """A mean width known to no better than this share of itself (90 %) is not resolved."""
 
 WELL_KNOWN_BLUR = 0.15
@@ -60,7 +60,7 @@ class Prior:
     spread: float
 
 
-UNKNOWN_BLUR = Prior(float(np.log(1.1)), 0.45)
+UNKNOWN_BLUR = Prior(float(np.log(1.3)), 0.7)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def look(image: UInt8Image, strands: list[Strand], junctions: Points, prior: Pri
 def _centred(strand: Strand, junctions: Points, image: UInt8Image) -> Strand:
     """The strand moved sideways onto the darkest line near it, smoothly."""
     path = strand.path
-    if len(path) < 5:
+    if strand.rough or len(path) < 5:
         return strand
     normal = normals(path, strand.closed)
     half_width = float(np.median(strand.half_width))
@@ -120,9 +120,7 @@ def _centred(strand: Strand, junctions: Points, image: UInt8Image) -> Strand:
     found = median_filter(found, 9, mode=along)
     found = gaussian_filter1d(found, smoothing(half_width) / 2, mode=along)
     if len(junctions):
-        distance = np.hypot(*(path[:, None] - junctions[None, :, :2]).T).T
-        near = (distance / (1.5 * junctions[:, 2] + 4.0)).min(axis=1)
-        found = found * np.clip(near - 0.5, 0, 1)
+        found = found * np.clip(discs_away(path, junctions) - 0.5, 0, 1)
     moved = path + found[:, None] * normal
     if strand.closed:
         moved[-1] = moved[0]
@@ -195,7 +193,7 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
     width = float(share @ state.own[:, W])
     value, spread = _local(found, group, state)
     error = Z90 * float(np.sqrt(variance))
-    blur_known = influence.log_sigma_spread < WELL_KNOWN_BLUR
+    known = influence.log_sigma_spread < WELL_KNOWN_BLUR
     return Widths(
         xy=found.xy,
         value=value + width - float(np.average(value, weights=found.count)),
@@ -205,7 +203,7 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
         mean_high=width + error,
         resolved=error <= WORST_SHARE * width,
         source="photograph",
-        log_sigma=float(state.shared[0]) if blur_known else None,
+        log_sigma=float(state.shared[0]) if known else None,
     )
 
 

@@ -16,24 +16,36 @@ PATH_SHARE = 0.004
 
 
 def measures(strands: list[Strand], widths: Widths, area_px: int) -> Measures:
-    """All quantities of one crack in pixels; widths below what is resolved carry no value."""
-    mean_error = (widths.mean - widths.mean_low, widths.mean_high - widths.mean)
-    median = float(np.median(widths.value))
+    """All quantities of one crack in pixels; widths that are not resolved carry no value."""
+    below, above = widths.mean - widths.mean_low, widths.mean_high - widths.mean
     widest = int(np.argmax(widths.value))
     own = Z90 * float(widths.spread[widest])
-    worst = float(widths.value[widest])
-    share = (mean_error[0] / max(widths.mean, 1e-9), mean_error[1] / max(widths.mean, 1e-9))
+    length = _length(strands)
     return Measures(
-        length=_length(strands),
-        width_mean=_width(widths.mean, *mean_error, widths.resolved),
-        width_median=_width(median, *mean_error, widths.resolved),
+        length=length,
+        width_mean=_width(widths.mean, below, above, widths.resolved),
+        width_median=_width(float(np.median(widths.value)), below, above, widths.resolved),
         width_max=_width(
-            worst, math.hypot(mean_error[0], own), math.hypot(mean_error[1], own), widths.resolved
+            float(widths.value[widest]),
+            math.hypot(below, own),
+            math.hypot(above, own),
+            widths.resolved,
         ),
-        area=Quantity(
-            float(area_px), max(0.0, area_px * (1 - share[0])), area_px * (1 + share[1]), "px²"
-        ),
+        area=_area(length, widths, area_px),
     )
+
+
+def _area(length: Quantity, widths: Widths, area_px: int) -> Quantity:
+    """Length times mean width as the photograph shows them, or the count of the mask's pixels."""
+    if widths.source == "photograph" and length.value is not None:
+        area = length.value * widths.mean
+    else:
+        area = float(area_px)
+    mean = max(widths.mean, 1e-9)
+    low = area * max(0.0, 1 - (widths.mean - widths.mean_low) / mean)
+    high = area * (1 + (widths.mean_high - widths.mean) / mean)
+    told = widths.resolved or widths.source == "map"
+    return Quantity(area if told else None, low, high, "px²")
 
 
 def _length(strands: list[Strand]) -> Quantity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 from fissura.types import InputError, Measures, Quantity, Scale
 
@@ -97,7 +98,7 @@ def to_mm(px: Measures, scale: Scale) -> Measures:
 
 def _scaled(quantity: Quantity, scale: Scale, power: int) -> Quantity:
     factor = scale.mm_per_px**power
-    unit = "mm" if power == 1 else "mm²"
+    unit: Literal["mm", "mm²"] = "mm" if power == 1 else "mm²"
     spread = Z90 * power * scale.relative_uncertainty
     if quantity.value is None:
         high = quantity.high * factor * (1 + spread)

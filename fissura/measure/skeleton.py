@@ -91,7 +91,7 @@ def trace_skeleton(region: BoolMask) -> Skeleton:
     from skimage.morphology import skeletonize  # slow to import, not needed without cracks
 
     padded = np.pad(region, 1)
-    thin = skeletonize(padded)
+    thin = np.asarray(skeletonize(padded), np.bool_)  # type: ignore[no-untyped-call]
     if not thin.any():
         thin = padded
     rows, columns = np.nonzero(thin)

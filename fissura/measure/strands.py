@@ -17,6 +17,10 @@ from fissura.measure.paths import Points, end_direction, length_of, resample, sm
 from fissura.measure.profiles import Profiles
 from fissura.measure.skeleton import Line
 
+MOST_FINE_STRANDS = 5000
+STAIRCASE = 0.948
+"""A chain of pixel steps is on average this much longer than the line it stands for."""
+
 END_STEP_PX = 0.25
 END_REACH_PX = 8.0
 
@@ -26,17 +30,36 @@ Follow = Callable[[Points, Points, float], Profiles]
 
 @dataclass(frozen=True)
 class Strand:
-    """One branch: an evenly spaced path and the mask's half width along it."""
+    """One branch: an evenly spaced path and the mask's half width along it.
+
+    A rough one is the bare chain of pixels: the shorter branches of an enormous net.
+    """
 
     path: Points
     half_width: NDArray[np.float64]
     joined: tuple[bool, bool]
     closed: bool
+    rough: bool = False
 
     @property
     def length(self) -> float:
-        """Length of the path in pixels."""
-        return length_of(self.path)
+        """Length of the path in pixels; a rough path is corrected for its pixel steps."""
+        return length_of(self.path) * (STAIRCASE if self.rough else 1.0)
+
+
+def smooth_lines(lines: tuple[Line, ...], corner_xy: tuple[int, int]) -> list[Strand]:
+    """All lines as strands; of an enormous net only the longest ones are smoothed."""
+    if len(lines) <= MOST_FINE_STRANDS:
+        return [smooth_line(line, corner_xy) for line in lines]
+    count = np.array([len(line.points) for line in lines])
+    fine = np.zeros(len(lines), bool)
+    fine[np.argsort(-count, kind="stable")[:MOST_FINE_STRANDS]] = True
+    return [
+        smooth_line(line, corner_xy)
+        if is_fine
+        else Strand(line.points + corner_xy, line.half_width, line.joined, line.closed, rough=True)
+        for line, is_fine in zip(lines, fine, strict=True)
+    ]
 
 
 def smooth_line(line: Line, corner_xy: tuple[int, int]) -> Strand:
@@ -68,7 +91,7 @@ def _cut(half_width: NDArray[np.float64], joined: tuple[bool, bool]) -> tuple[in
 
 def extend(strand: Strand, follow: Follow, size_hw: tuple[int, int]) -> Strand:
     """The strand with its free ends moved to where that falls to half of its height."""
-    if strand.closed:
+    if strand.closed or strand.rough:
         return strand
     path = strand.path
     if not strand.joined[1]:

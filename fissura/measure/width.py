@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fissura.measure.paths import Points, normals
-from fissura.measure.profiles import OFFSET_STEP_PX, across, offsets
+from fissura.measure.profiles import OFFSET_STEP_PX, across, offsets, sample
 from fissura.measure.strands import Follow, Strand
-from fissura.types import FloatMap
+from fissura.types import FloatMap, WidthSource
 
 MAP_TOO_WIDE_PX = 4.0
 MAP_TOO_NARROW_PX = 1.0
@@ -20,8 +19,6 @@ MAP_TOO_NARROW_PX = 1.0
 MAP_RESOLVES_PX = 1.0
 FAINT = 0.02
 MOST_PLACES = 16_000
-
-WidthSource = Literal["photograph", "map"]
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,17 @@ class Widths:
 def usable(strands: list[Strand], junctions: Points) -> list[tuple[Points, Points]]:
     """Paths and normals without what lies within a junction's disc or half a width of an end."""
     kept = []
-    for strand in strands:
+    fine = [strand for strand in strands if not strand.rough]
+    for strand in fine:
         normal = normals(strand.path, strand.closed)
-        keep = _away_from_junctions(strand.path, junctions)
+        keep = discs_away(strand.path, junctions) > 1
         if not strand.closed and len(keep) > 4:
             ends = min(len(keep) // 3, round(float(np.median(strand.half_width))) + 1)
             keep[:ends] &= strand.joined[0]
             keep[len(keep) - ends :] &= strand.joined[1]
         if keep.any():
             kept.append((strand.path[keep], normal[keep]))
-    return kept or [(s.path, normals(s.path, s.closed)) for s in strands]
+    return kept or [(s.path, normals(s.path, s.closed)) for s in fine]
 
 
 def follow_map(crack_map: FloatMap) -> Follow:
@@ -64,19 +62,20 @@ def follow_map(crack_map: FloatMap) -> Follow:
 
     def height(ray: Points, side: Points, half_width: float) -> NDArray[np.float64]:
         places = np.linspace(-0.25, 0.25, 3) * max(1.0, half_width)
-        return across(crack_map, ray, np.broadcast_to(side, ray.shape), places).mean(axis=1)
+        line = across(crack_map, ray, np.broadcast_to(side, ray.shape), places)
+        return np.asarray(line.mean(axis=1))
 
     return height
 
 
-def _away_from_junctions(path: Points, junctions: Points) -> NDArray[np.bool_]:
-    """Which points lie outside every junction's disc, widened by half."""
+def discs_away(path: Points, junctions: Points) -> NDArray[np.float64]:
+    """Distance of path points to the nearest junction, in units of its disc, widened a little."""
     if len(junctions) == 0:
-        return np.ones(len(path), bool)
+        return np.full(len(path), np.inf)
     from scipy.spatial import cKDTree
 
     distance, nearest = cKDTree(junctions[:, :2]).query(path)
-    return np.asarray(distance > 1.5 * junctions[nearest, 2] + 2.0)
+    return np.asarray(distance / (1.5 * junctions[nearest, 2] + 2.0))
 
 
 def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: float) -> Widths:
@@ -90,7 +89,9 @@ def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: 
         chosen = np.linspace(0, len(path) - 1, MOST_PLACES).astype(np.intp)
         path, normal = path[chosen], normal[chosen]
     places = offsets(reach)
-    profile = across(crack_map, path, normal, places)
+    at = path[:, None, :] + places[None, :, None] * normal[:, None, :]
+    size_wh = np.array(crack_map.shape[::-1])
+    profile = sample(crack_map, at) * ((at >= 0) & (at <= size_wh)).all(axis=-1)
     middle = len(places) // 2
     right = np.minimum.accumulate(profile[:, middle:], axis=1)
     left = np.minimum.accumulate(profile[:, middle::-1], axis=1)

@@ -49,7 +49,7 @@ def _components(mask: BoolMask, connectivity: int) -> tuple[NDArray[np.int32], N
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask.view(np.uint8), connectivity=connectivity, ltype=cv2.CV_32S
     )
-    return labels, stats
+    return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
 
 
 def _drop_specks(mask: BoolMask, strong: BoolMask | None, min_area_px: int) -> None:
