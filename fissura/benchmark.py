@@ -1,0 +1,220 @@
+"""How fast one model runs, or two side by side: latency, throughput, memory.
+
+Times cover what an engine does with a picture already at network scale: uint8 in, arrays out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.engines import ENGINES, Engine, available_cores, open_engine
+from fissura.export.check import compare
+from fissura.types import InputError, UInt8Image
+from fissura.weights import ModelCard, companion, resolve
+
+NAIVE = "naive"
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is timed: `frames` runs on noise of `size_hw` with `threads` (None: all free cores)."""
+
+    size_hw: tuple[int, int] = (1024, 1024)
+    frames: int = 20
+    threads: int | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise InputError(f"frames: {self.frames} is too few; give 1 or more")
+        if min(self.size_hw) < 1:
+            raise InputError(f"size: {self.size_hw} is empty; give height and width above 0")
+
+    def picture(self) -> UInt8Image:
+        """The same noise every time."""
+        return np.random.default_rng(0).integers(0, 256, (*self.size_hw, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One model on one engine; `peak_memory_mb` of the whole process, None where unknown."""
+
+    model: str
+    engine: str
+    precision: str
+    size_hw: tuple[int, int]
+    frames: int
+    threads: int
+    median_ms: float
+    p95_ms: float
+    megapixels_per_s: float
+    peak_memory_mb: float | None = None
+
+    def __str__(self) -> str:
+        height, width = self.size_hw
+        memory = f", peak {self.peak_memory_mb:.0f} MB" if self.peak_memory_mb else ""
+        return (
+            f"{self.model} on {self.engine} {self.precision}, {height}×{width},"
+            f" {self.threads} threads: median {self.median_ms:.1f} ms, p95 {self.p95_ms:.1f} ms,"
+            f" {self.megapixels_per_s:.2f} MP/s{memory}"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models run in turn: how often `first` runs in the time that `second` needs for one.
+
+    `ratio` is the median of the paired ratios, `ratio_low` and `ratio_high` their quartiles;
+    `largest_difference` of the outputs as in `export.check`, None where they differ in form.
+    """
+
+    first: Timing
+    second: Timing
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    largest_difference: float | None
+
+    def __str__(self) -> str:
+        gap = self.largest_difference
+        agreement = "outputs of another form" if gap is None else f"largest difference {gap:.1e}"
+        spread = f"quartiles {self.ratio_low:.2f} to {self.ratio_high:.2f}"
+        speed = f"the first is {self.ratio:.2f} times as fast ({spread})"
+        return f"{self.first}\n{self.second}\n{speed}; {agreement}"
+
+
+def benchmark(model: str | Path, engine: str = "auto", workload: Workload | None = None) -> Timing:
+    """Times one model on one engine."""
+    workload = workload or Workload()
+    opened = open_engine(model, engine, workload.precision, workload.threads)
+    picture = workload.picture()
+    _reset_peak_memory()
+    (seconds,) = interleave([lambda: opened.run(picture)], workload.frames).T
+    return _timing(opened, workload, workload.precision, seconds, _peak_memory_mb())
+
+
+def versus(
+    model: str | Path, engine: str, other: str, workload: Workload | None = None
+) -> Comparison:
+    """Times two models in turn, so that other load on the machine falls on both.
+
+    `other` is "naive" (the network's class, eager float32, from the same weights), or MODEL,
+    MODEL:ENGINE or :ENGINE, which runs in float32.
+    """
+    workload = workload or Workload()
+    first = open_engine(model, engine, workload.precision, workload.threads)
+    second = _open_other(model, other, workload.threads)
+    picture = workload.picture()
+    runs = [lambda: first.run(picture), lambda: second.run(picture)]
+    seconds = interleave(runs, workload.frames)
+    low, middle, high = np.percentile(seconds[:, 1] / seconds[:, 0], [25, 50, 75])
+    try:
+        gap = compare(first.run, second.run, [picture]).largest_difference
+    except ValueError:
+        gap = None
+    return Comparison(
+        _timing(first, workload, workload.precision, seconds[:, 0]),
+        _timing(second, workload, "float32", seconds[:, 1]),
+        float(middle),
+        float(low),
+        float(high),
+        gap,
+    )
+
+
+def interleave(runs: Sequence[Callable[[], Any]], frames: int) -> NDArray[np.float64]:
+    """Seconds of every run, frames × runs: in turn, every other round backwards."""
+    for _ in range(WARM_UP):
+        for run in runs:
+            run()
+    seconds = np.zeros((frames, len(runs)))
+    for row in range(frames):
+        order = range(len(runs)) if row % 2 == 0 else reversed(range(len(runs)))
+        for column in order:
+            start = time.perf_counter()
+            runs[column]()
+            seconds[row, column] = time.perf_counter() - start
+    return seconds
+
+
+class NaiveEngine:
+    """The network's class as it stands: eager, float32, channels first, nothing folded."""
+
+    name = NAIVE
+
+    def __init__(self, path: Path, threads: int) -> None:
+        try:
+            import torch
+
+            from fissura.export.onnx import torch_run
+            from fissura.weights.network import Deployed, load_module
+        except ImportError:
+            raise InputError(
+                "--vs naive: needs torch; install it with `pip install 'fissura[train]'`"
+            ) from None
+        torch.set_num_threads(threads)
+        network, card = load_module(path)
+        self.card: ModelCard = card
+        self._run = torch_run(Deployed(network, card))
+
+    def run(self, image: UInt8Image) -> dict[str, NDArray[np.float32]]:
+        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        outputs: Mapping[str, NDArray[np.float32]] = self._run(image)
+        return dict(outputs)
+
+
+def _open_other(model: str | Path, other: str, threads: int | None) -> Engine:
+    if other == NAIVE:
+        return NaiveEngine(companion(resolve(model), ".safetensors"), threads or available_cores())
+    name, _, engine = other.rpartition(":")
+    if engine not in ENGINES:  # A path may hold colons of its own.
+        name, engine = other, "auto"
+    return open_engine(name or model, engine, "float32", threads)
+
+
+def _timing(
+    engine: Engine,
+    workload: Workload,
+    precision: str,
+    seconds: NDArray[np.float64],
+    peak_memory_mb: float | None = None,
+) -> Timing:
+    median, p95 = np.percentile(seconds, [50, 95])
+    height, width = workload.size_hw
+    return Timing(
+        model=engine.card.name,
+        engine=engine.name,
+        precision=precision,
+        size_hw=workload.size_hw,
+        frames=workload.frames,
+        threads=workload.threads or available_cores(),
+        median_ms=1e3 * float(median),
+        p95_ms=1e3 * float(p95),
+        megapixels_per_s=height * width / 1e6 / float(median),
+        peak_memory_mb=peak_memory_mb,
+    )
+
+
+def _reset_peak_memory() -> None:
+    """Linux starts its peak afresh on this; elsewhere the peak covers the whole process so far."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    peaks = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(peaks[0]) / 1024 if peaks else None
