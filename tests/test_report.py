@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import re
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -194,6 +195,8 @@ def check_html(out_dir: Path, results: list[Result]) -> None:
     page = (out_dir / "report.html").read_text("utf-8")
     assert page.count("<tr data-name") == sum(len(result.cracks) for result in results)
     assert page.count("data:image/jpeg") >= len(results)
+    keys = re.findall(r'<td class="n[^"]*" data-k="([^"]*)"', page)
+    assert all(np.isfinite(float(key)) for key in keys)
     assert "alert(1)</script>" not in page
     assert 'src="http' not in page
     assert page.rstrip().endswith("</html>")

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from fissura.report.parts.annotate import draw_close_up, draw_result
-from fissura.report.parts.files import encode
+from fissura.report.parts.annotate import draw_close_up, draw_result, resized
+from fissura.report.parts.files import encode, needed
 from fissura.report.parts.plates import TYPE_COLOURS
 from fissura.report.parts.words import (
     TYPE_WORDS,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 THUMBNAIL_SIDE = 760
+LETTER = 17
 CLEAR_SIDE = 240
 MAX_CLOSE_UPS = 12
 SECTIONS = ("rows", "cards", "clear")
@@ -143,8 +144,10 @@ def _card(result: Result, number: int) -> dict[str, Any]:
 
 
 def _thumbnail(result: Result) -> str:
-    side = THUMBNAIL_SIDE if result.cracks else CLEAR_SIDE
-    return _data_url(draw_result(result, side, max_zoom=2), 72)
+    if result.cracks:
+        return _data_url(draw_result(result, THUMBNAIL_SIDE, max_zoom=2, letter=LETTER), 72)
+    picture: UInt8Image = needed(result, "image", "html")
+    return _data_url(resized(picture, min(1.0, CLEAR_SIDE / max(result.size_hw))), 72)
 
 
 def _entry(result: Result, crack: Crack, anchor: str, close_up: bool) -> dict[str, Any]:

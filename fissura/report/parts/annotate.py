@@ -15,7 +15,9 @@ from fissura.report.parts.plates import Box
 from fissura.report.parts.words import best, bound, quantity
 from fissura.types import BoolMask, Crack, Result, UInt8Image
 
-MAX_LABELS = 60
+MAX_LABELS = 24
+"""Only so many of the longest cracks get a label, so that crazed pictures stay readable."""
+
 FULL_LABELS_SHARE = 0.12
 """Share of a picture that labels with figures may cover; further cracks get their number only."""
 
@@ -25,15 +27,21 @@ MAX_HIDDEN = 0.04
 DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 
-def draw_result(result: Result, max_side: int | None = None, max_zoom: float = 1.0) -> UInt8Image:
+def draw_result(
+    result: Result,
+    max_side: int | None = None,
+    max_zoom: float = 1.0,
+    letter: int | None = None,
+) -> UInt8Image:
     """The picture with its cracks outlined and labelled.
 
     Fitted to `max_side` where given: larger pictures shrink, smaller ones grow up to `max_zoom`.
+    `letter` is the height of letters in pixels, by default what suits the size.
     """
     picture: UInt8Image = needed(result, "image", "an overlay")
     zoom = min(max_zoom, (max_side or max(result.size_hw)) / max(result.size_hw))
-    canvas = _resized(picture, zoom)
-    letter = plates.text_size(canvas.shape[:2])
+    canvas = resized(picture, zoom)
+    letter = letter or plates.text_size(canvas.shape[:2])
     busy = np.zeros(canvas.shape[:2], np.uint8)
     for crack in result.cracks:
         region = plates.resized(crack.region, zoom)
@@ -44,11 +52,11 @@ def draw_result(result: Result, max_side: int | None = None, max_zoom: float = 1
         np.maximum(part, region[: part.shape[0], : part.shape[1]], out=part)
     taken = _corner_notes(canvas, result, zoom, letter)
     longest_first = sorted(result.cracks, key=lambda crack: -bound(crack.px.length))
-    _write_labels(canvas, longest_first[:MAX_LABELS], zoom, busy, taken)
+    _write_labels(canvas, longest_first[:MAX_LABELS], zoom, letter, busy, taken)
     return canvas
 
 
-def _resized(picture: UInt8Image, zoom: float) -> UInt8Image:
+def resized(picture: UInt8Image, zoom: float) -> UInt8Image:
     """A copy of the picture at another size, ready to be drawn on."""
     if zoom == 1:
         return np.ascontiguousarray(picture).copy()
@@ -86,11 +94,11 @@ def _write_labels(
     canvas: UInt8Image,
     cracks: list[Crack],
     zoom: float,
+    letter: int,
     busy: NDArray[np.uint8],
     taken: list[Box],
 ) -> None:
     """Label the longest cracks in full while there is room, others by number, lines below text."""
-    letter = plates.text_size(canvas.shape[:2])
     room, chosen = FULL_LABELS_SHARE * busy.size, []
     for crack in cracks:
         at_xy = (crack.max_width_at_xy[0] * zoom, crack.max_width_at_xy[1] * zoom)
@@ -161,7 +169,7 @@ def draw_close_up(result: Result, crack: Crack, side: int = 240) -> UInt8Image:
     )
     crop = picture[top : top + reach, left : left + reach]
     zoom = side / reach
-    canvas = _resized(crop, zoom)
+    canvas = resized(crop, zoom)
     region = plates.resized(_window(crack, left, top, crop.shape[:2]), zoom)
     plates.outline(canvas, region, (0, 0), plates.TYPE_COLOURS[crack.type], 2)
     at_xy = (crack.max_width_at_xy[0] - left, crack.max_width_at_xy[1] - top)
