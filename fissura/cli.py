@@ -6,6 +6,7 @@ usage, 130 interrupted. Everything heavy is imported inside the verb that needs 
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import sys
@@ -18,6 +19,7 @@ import typer
 from fissura import console
 from fissura.console import DONE, SOME_FAILED, WRONG_USAGE
 from fissura.options import (
+    BenchmarkOptions,
     CheckOptions,
     DatasetsOptions,
     EvaluateOptions,
@@ -211,6 +213,34 @@ def export(options: ExportOptions) -> int:
     agreement = export_model(options.model, options.out, options.form)
     found = {"out": str(options.out), "checked": str(agreement)}
     return console.print_outcome(found, options.as_json)
+
+
+@console.verb(app, "benchmark")
+def benchmark(options: BenchmarkOptions) -> int:
+    """Time a model: latency, throughput, memory; or two of them in turn."""
+    from fissura import benchmark as bench
+
+    size_hw = _size(options.size)
+    workload = bench.Workload(size_hw, options.frames, options.threads, options.precision)
+    found: bench.Timing | bench.Comparison
+    if options.versus is None:
+        found = bench.benchmark(options.model, options.engine, workload)
+    else:
+        found = bench.versus(options.model, options.engine, options.versus, workload)
+    if options.as_json:
+        console.print_json(dataclasses.asdict(found))
+    else:
+        print(found)
+    return DONE
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, times, width = text.lower().partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        from fissura.types import InputError
+
+        raise InputError(f"--size {text}: expected HEIGHTxWIDTH, as 1024x1024")
+    return int(height), int(width)
 
 
 @console.verb(data_app, "check")

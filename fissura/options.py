@@ -134,6 +134,22 @@ class ExportOptions:
 
 
 @dataclass(kw_only=True)
+class BenchmarkOptions:
+    """Options of `fissura benchmark`."""
+
+    model: Annotated[str, Option(help="Shipped model or exported file.")] = "cgnet"
+    engine: Annotated[str, Option(help="auto, onnxruntime, openvino or torch.")] = "auto"
+    versus: Annotated[
+        str | None, Option("--vs", help="naive, or MODEL, MODEL:ENGINE, :ENGINE; run in turn.")
+    ] = None
+    size: Annotated[str, Option(help="HEIGHTxWIDTH of the network's input.")] = "1024x1024"
+    frames: Annotated[int, Option(help="Runs to time.")] = 20
+    precision: Annotated[str, Option(help="float32 or bf16.")] = "float32"
+    threads: Threads = None
+    as_json: Json = False
+
+
+@dataclass(kw_only=True)
 class CheckOptions:
     """Options of `fissura data check`."""
 

@@ -256,6 +256,17 @@ def test_evaluate_a_folder_of_predictions(tmp_path: Path) -> None:
     assert fissura(*args, "--protocol", "mseg", "--out", tmp_path / "x").returncode == 2
 
 
+def test_benchmark_of_one_and_of_two(model: Path) -> None:
+    args = ("benchmark", "--model", model, "--size", "64x96", "--frames", 2, "--threads", 1)
+    timing = json.loads(fissura(*args, "--json").stdout)
+    assert timing["size_hw"] == [64, 96]
+    assert timing["median_ms"] > 0
+    both = json.loads(fissura(*args, "--vs", ":onnxruntime", "--json").stdout)
+    assert both["ratio_low"] <= both["ratio"] <= both["ratio_high"]
+    assert "ms" in fissura(*args).stdout
+    assert fissura("benchmark", "--model", model, "--size", "64").returncode == 2
+
+
 def test_check_and_stats_of_a_data_set(tmp_path: Path) -> None:
     for name in ("images", "masks"):
         (tmp_path / "walls" / name).mkdir(parents=True)
