@@ -250,7 +250,7 @@ class PredictRun:
 
     def start(self, total: int, out: str) -> None:
         """The pictures are counted and the folder for the results is ready."""
-        self._progress.total = total
+        self._progress.total = total + len(self._failures)
         self._out = out
         self._write(f'{{\n"out": {_compact(out)},\n"results": [')
 

@@ -127,6 +127,13 @@ def test_failed_pictures_are_named_and_the_rest_done(
     assert {Path(f["source"]).name for f in document["failed"]} == {"empty.png", "nowhere.jpg"}
 
 
+def test_counting_includes_what_failed(model: Path, folder: Path) -> None:
+    (folder / "empty.png").write_bytes(b"")
+    done = fissura("predict", "nowhere.jpg", folder, "--model", model, "--formats", "json")
+    counted = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("[")]
+    assert counted == ["[3/4]", "[4/4]"]
+
+
 def test_nothing_to_read_is_wrong_usage(model: Path, tmp_path: Path) -> None:
     done = fissura("predict", tmp_path / "nowhere.jpg", "--model", model)
     assert done.returncode == 2
