@@ -12,10 +12,11 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import fissura
 from fissura import console
 from fissura.console import DONE, SOME_FAILED, WRONG_USAGE
 from fissura.options import (
@@ -45,6 +46,21 @@ data_app = typer.Typer(help="Look after data sets: check, stats, synth.", **PLAI
 app.add_typer(data_app, name="data")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fissura {fissura.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Find, outline and measure cracks in photographs."""
+
+
 @console.verb(app, "predict")
 def predict(options: PredictOptions) -> int:
     """Find, outline and measure the cracks in pictures; write reports."""
@@ -65,6 +81,7 @@ def predict(options: PredictOptions) -> int:
             for result in predictor.predict(paths, on_error=run.failed):
                 write(result)
                 run.add(result, report.result_to_dict(result) if options.as_json else None)
+                del result  # or two pictures would be in memory while the next is worked on
     return run.exit_code
 
 

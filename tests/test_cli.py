@@ -223,6 +223,12 @@ def test_help_of_every_verb(verb: str) -> None:
     assert "--json" in done.stdout
 
 
+def test_version() -> None:
+    import fissura as package
+
+    assert fissura("--version").stdout.strip() == f"fissura {package.__version__}"
+
+
 @pytest.mark.parametrize("verb", DATA_VERBS)
 def test_help_of_every_data_verb(verb: str) -> None:
     assert "--json" in fissura("data", verb, "--help").stdout
