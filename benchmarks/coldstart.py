@@ -8,6 +8,7 @@ Exit code 1 if the median exceeds the limit or torch gets imported.
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import subprocess
 import sys
@@ -70,7 +71,10 @@ def main() -> int:
         _, report = run_once(command, Path(folder, "traced"), "-X", "importtime")
     heavy = imported(report) & set(FORBIDDEN)
     median = statistics.median(times)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = (used.ru_utime + used.ru_stime) / (options.repeats + 1)
     print("seconds:", " ".join(f"{seconds:.2f}" for seconds in times))
+    print(f"processor time of one: {processor:.2f} s")
     print(f"median {median:.2f} s, limit {options.limit} s; heavy imports: {heavy or 'none'}")
     return int(median > options.limit or bool(heavy))
 
