@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
+SHOWN = 4
 
 
 @dataclass(frozen=True, order=True)
@@ -20,6 +21,11 @@ class Finding:
     severity: Severity
     files: tuple[str, ...]
     message: str
+
+    def __str__(self) -> str:
+        more = f" and {len(self.files) - SHOWN} more" if len(self.files) > SHOWN else ""
+        files = ", ".join(self.files[:SHOWN])
+        return f"{self.severity:7}  {self.kind:19}  {files}{more}: {self.message}"
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as JSON has it."""
