@@ -96,6 +96,19 @@ class TestRealPictures:
         found = {(one.first, one.second) for one in crops.overlaps(pictures, exhaustive=True)}
         assert found == {(0, 1), (2, 3), (4, 5)}
 
+    def test_crops_of_one_photograph_in_an_official_split(
+        self, shared_data: Path, tmp_path: Path
+    ) -> None:
+        for part, suffix in (("images", ".jpg"), ("masks", ".png")):
+            folder = tmp_path / "deepcrack537" / part
+            folder.mkdir(parents=True)
+            for stem in ("11289-1", "11289-1_test", "11152", "11194"):
+                name = f"{stem}{suffix}"
+                (folder / name).symlink_to(shared_data / "deepcrack537" / part / name)
+        leaks = [f for f in check(tmp_path, match_crops=True) if f.kind == "split_leak"]
+        files = ("11289-1.jpg", "11289-1_test.jpg")
+        assert [f.files for f in leaks] == [tuple(f"deepcrack537/images/{n}" for n in files)]
+
     @pytest.mark.parametrize("name", ["cfd", "crack500_crops", "masonry", "quay_uav", "crackmap"])
     def test_look_alike_surfaces_are_left_alone(self, name: str, shared_data: Path) -> None:
         assert check(shared_data, name) == []

@@ -49,7 +49,7 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     found += sides.alike_faults("duplicate", "are the same file", exact, side_of, say)
     found += sides.alike_faults("near_duplicate", "are nearly the same", near, side_of, say)
     if match_crops:
-        same = _same_places([facts.path for facts in readable], group_of)
+        same = _same_places([facts.path for facts in readable], group_of, side_of)
         found += sides.alike_faults("same_place", "show the same place", same, side_of, say)
     return sorted(set(found))
 
@@ -82,14 +82,15 @@ def _near(
 
 
 def _same_places(
-    pictures: Sequence[Path], group_of: Mapping[Path, str]
+    pictures: Sequence[Path], group_of: Mapping[Path, str], side_of: Mapping[Path, str]
 ) -> Iterator[tuple[Path, Path]]:
-    """Pairs of different groups that show the same place; within a group that is expected."""
+    """Pairs that show the same place; within a photograph or sequence only across the split."""
     with ThreadPoolExecutor(THREADS) as pool:
         described = list(pool.map(lambda p: _features(p, crops.budget(len(pictures))), pictures))
     for overlap in crops.overlaps(described):
         one, other = pictures[overlap.first], pictures[overlap.second]
-        if group_of.get(one, one) != group_of.get(other, other):
+        apart = group_of[one] != group_of[other] or side_of.get(one) != side_of.get(other)
+        if apart:
             yield one, other
 
 
