@@ -106,10 +106,11 @@ def models(options: ListOptions) -> int:
     """List the weights that ship: data, threshold, licence."""
     from fissura.weights import METADATA_KEYS, read_card, shipped
 
-    cards = {name: read_card(path) for name, path in shipped().items()}
+    told = ("summary", "licence", "trained_on", "threshold", "input_scale", "weights_sha256")
+    keys = METADATA_KEYS if options.as_json else told
     listed = [
-        {"model": name} | {key: getattr(card, key) for key in METADATA_KEYS}
-        for name, card in cards.items()
+        {"model": name} | {key: getattr(read_card(path), key) for key in keys}
+        for name, path in shipped().items()
     ]
     return console.print_list(listed, options.as_json, "No weights are installed.")
 
