@@ -11,7 +11,7 @@ import fissura
 from fissura.synth import DEMO_MM_PER_PX, render_wall
 
 PICTURES = Path(__file__).parent / "pictures"
-SIZE_HW = (640, 960)
+SIZE_HW = (800, 1200)
 SEED = 5
 
 
