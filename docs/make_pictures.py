@@ -16,10 +16,10 @@ SEED = 5
 
 
 def main(model: str = "cgnet") -> None:
-    """Outline and measure a rendered wall, as `fissura predict` does."""
+    """Outline and measure a rendered road, as `fissura predict` does."""
     predictor = fissura.load(model, mm_per_px=DEMO_MM_PER_PX)
-    wall = render_wall("concrete", SEED, SIZE_HW)
-    (result,) = predictor.predict(wall.image)
+    road = render_wall("asphalt", SEED, SIZE_HW)
+    (result,) = predictor.predict(road.image)
     PICTURES.mkdir(exist_ok=True)
     target = PICTURES / "outlined.jpg"
     cv2.imwrite(str(target), result.plot()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
