@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.measure.paths import Points
 from fissura.measure.photo import Prior, blur_prior, follow_darkness, look
 from fissura.measure.quantities import measures
 from fissura.measure.quick import as_rectangle
 from fissura.measure.scale import to_mm
 from fissura.measure.shape import crack_type, longest_way, orientation_deg
-from fissura.measure.skeleton import trace_skeleton
+from fissura.measure.skeleton import Junctions, trace_skeleton
 from fissura.measure.strands import Strand, extend, smooth_lines
 from fissura.measure.width import Widths, follow_map, map_widths, usable
 from fissura.types import BoolMask, Crack, FloatMap, Scale, UInt8Image
@@ -105,7 +104,9 @@ def _in_order(stats: NDArray[np.int32]) -> list[tuple[int, bool]]:
 
 def _form(region: BoolMask, corner_xy: tuple[int, int], picture: Picture) -> Form:
     skeleton = trace_skeleton(region)
-    junctions = skeleton.junctions + np.array([*corner_xy, 0.0])
+    if skeleton is None:
+        return _quick(region, corner_xy)
+    junctions = skeleton.junctions.moved(corner_xy)
     cut = smooth_lines(skeleton.lines, corner_xy)
     strands, widths = _strands_and_widths(cut, junctions, picture)
     lengths = np.array([strand.length for strand in strands])
@@ -119,7 +120,7 @@ def _quick(region: BoolMask, corner_xy: tuple[int, int]) -> Form:
 
 
 def _strands_and_widths(
-    cut: list[Strand], junctions: Points, picture: Picture
+    cut: list[Strand], junctions: Junctions, picture: Picture
 ) -> tuple[list[Strand], Widths]:
     """Whole strands and widths: from the photograph if it shows the crack, else from the map."""
     size_hw = picture.crack_map.shape[0], picture.crack_map.shape[1]

@@ -66,10 +66,13 @@ def _reflected(values: Points, reach: int) -> Points:
 
 
 def smooth_path(points: Points, sigma: float, closed: bool = False) -> Points:
-    """An evenly spaced, smoothed copy of a pixel path; a loop ends where it begins."""
+    """An evenly spaced, smoothed copy of a pixel path; a loop ends where it begins.
+
+    A small loop is smoothed less, or it would shrink to a point.
+    """
     even = resample(points)
     if closed and len(even) > 3:
-        ring = smooth(even[:-1], sigma, closed=True)
+        ring = smooth(even[:-1], min(sigma, len(even) / 15), closed=True)
         return resample(np.concatenate([ring, ring[:1]]))
     return resample(smooth(even, sigma))
 

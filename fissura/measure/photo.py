@@ -26,8 +26,9 @@ from fissura.measure.fit import (
 from fissura.measure.paths import Points, normals, smooth_path
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
 from fissura.measure.scale import Z90
+from fissura.measure.skeleton import Junctions
 from fissura.measure.strands import Follow, Strand, smoothing
-from fissura.measure.width import Widths, discs_away, usable
+from fissura.measure.width import Widths, usable
 from fissura.types import UInt8Image
 
 STRETCH_PX = 8
@@ -89,7 +90,9 @@ def blur_prior(blur_px: float | None) -> Prior:
     return Prior(0.5 * float(np.log(blur_px**2 + PIXEL_BLUR)), KNOWN_BLUR_SPREAD)
 
 
-def look(image: UInt8Image, strands: list[Strand], junctions: Points, prior: Prior) -> Seen | None:
+def look(
+    image: UInt8Image, strands: list[Strand], junctions: Junctions, prior: Prior
+) -> Seen | None:
     """Measure a crack on the photograph; None where that shows no crack under the map."""
     centred = [_centred(strand, junctions, image) for strand in strands]
     reach = float(max(np.percentile(s.half_width, 95) for s in strands))
@@ -105,7 +108,7 @@ def look(image: UInt8Image, strands: list[Strand], junctions: Points, prior: Pri
     return None if widths is None else Seen(centred, widths)
 
 
-def _centred(strand: Strand, junctions: Points, image: UInt8Image) -> Strand:
+def _centred(strand: Strand, junctions: Junctions, image: UInt8Image) -> Strand:
     """The strand moved sideways onto the darkest line near it, smoothly."""
     path = strand.path
     if strand.rough or len(path) < 5:
@@ -120,7 +123,7 @@ def _centred(strand: Strand, junctions: Points, image: UInt8Image) -> Strand:
     found = median_filter(found, 9, mode=along)
     found = gaussian_filter1d(found, smoothing(half_width) / 2, mode=along)
     if len(junctions):
-        found = found * np.clip(discs_away(path, junctions) - 0.5, 0, 1)
+        found = found * np.clip(junctions.discs_away(path) - 0.5, 0, 1)
     moved = path + found[:, None] * normal
     if strand.closed:
         moved[-1] = moved[0]

@@ -20,8 +20,8 @@ OFFSET_STEP_PX = 0.5
 def _light_of_grey() -> Profiles:
     """Share of light for each channel and 8-bit value, 3×256; rows add up to luminance."""
     grey = np.arange(256) / 255
-    linear: Profiles = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4)
-    return np.asarray(np.array([[0.2126], [0.7152], [0.0722]]) * linear, np.float64)
+    linear = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4)
+    return np.outer([0.2126, 0.7152, 0.0722], linear).astype(np.float64)
 
 
 LIGHT = _light_of_grey()
@@ -46,13 +46,12 @@ def sample(picture: NDArray[Any], xy: Points) -> Profiles:
 
 
 def _plain(values: NDArray[Any]) -> Profiles:
-    return np.asarray(values, np.float64)
+    return values.astype(np.float64, copy=False)
 
 
 def _light(values: NDArray[Any]) -> Profiles:
     red, green, blue = (LIGHT[channel][values[..., channel]] for channel in range(3))
-    light: Profiles = red + green + blue
-    return light
+    return np.asarray(red + green + blue, np.float64)
 
 
 def offsets(reach_px: float) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ def longest_way(nodes: NDArray[np.int64], lengths: NDArray[np.float64]) -> NDArr
     if open_branch.any():
         on_way = _two_sweeps(place, np.where(open_branch, lengths, np.inf))
     longest = int(np.argmax(lengths))
-    if lengths[longest] > lengths[on_way].sum():
+    if lengths[longest] >= lengths[on_way].sum():
         on_way[:] = False
         on_way[longest] = True
     return on_way

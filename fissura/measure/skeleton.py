@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +25,9 @@ Widths = NDArray[np.float64]
 
 SPUR_STICKS_OUT_PX = 3.0
 """A spur that leaves its junction's disc by less than this, or the half width, is no branch."""
+
+
+MOST_JUNCTIONS = 300_000
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,39 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Junctions:
+    """The M junctions of a crack: places M×2 and the mask's half width at each."""
+
+    xy: Points
+    half_width: Widths
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @cached_property
+    def _tree(self) -> Any:
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self.xy)
+
+    def discs_away(self, path: Points) -> Widths:
+        """Distance of path points to the nearest junction, in units of its disc, widened."""
+        if len(self) == 0:
+            return np.full(len(path), np.inf)
+        distance, nearest = self._tree.query(path)
+        return np.asarray(distance / (1.5 * self.half_width[nearest] + 2.0), np.float64)
+
+    def moved(self, corner_xy: tuple[int, int]) -> Junctions:
+        """The same junctions in the coordinates of the whole picture."""
+        return Junctions(self.xy + np.array(corner_xy), self.half_width)
+
+
+@dataclass(frozen=True)
 class Skeleton:
-    """The branches of one crack and its junctions, M×3: x, y and the half width there."""
+    """The branches of one crack and its junctions."""
 
     lines: tuple[Line, ...]
-    junctions: Points
+    junctions: Junctions
 
 
 @dataclass
@@ -86,8 +119,11 @@ class _Graph:
         return float(np.hypot(steps[:, 0], steps[:, 1]).sum())
 
 
-def trace_skeleton(region: BoolMask) -> Skeleton:
-    """Thin the region to its skeleton, merge its junction clusters and prune its spurs."""
+def trace_skeleton(region: BoolMask) -> Skeleton | None:
+    """Thin the region to its skeleton, merge its junction clusters and prune its spurs.
+
+    None for a region with more than `MOST_JUNCTIONS` junctions: noise, not a net of cracks.
+    """
     from skimage.morphology import skeletonize  # slow to import, not needed without cracks
 
     padded = np.pad(region, 1)
@@ -99,6 +135,8 @@ def trace_skeleton(region: BoolMask) -> Skeleton:
     half_width = distance[rows, columns].astype(np.float64) - 0.5
     graph = _Graph(np.stack([columns - 0.5, rows - 0.5], axis=1), half_width)
     neighbours, degree = _neighbours(rows * padded.shape[1] + columns, padded.shape[1])
+    if np.count_nonzero(degree >= 3) > MOST_JUNCTIONS:
+        return None
     _trace(graph, neighbours.tolist(), degree.tolist())
     _merge_junctions(graph)
     _prune_spurs(graph)
@@ -229,9 +267,9 @@ def _dissolve(graph: _Graph, node: int) -> tuple[int, ...]:
 
 def _finish(graph: _Graph) -> Skeleton:
     nodes = [node for node in graph.at_node if graph.degree(node) >= 3]
-    junctions = np.array([(*_centre(graph, node), graph.half_width[node]) for node in nodes])
+    centres = np.array([_centre(graph, node) for node in nodes]).reshape(-1, 2)
     lines = tuple(_line(graph, branch) for branch in graph.branches.values())
-    return Skeleton(lines, junctions.reshape(-1, 3))
+    return Skeleton(lines, Junctions(centres, graph.half_width[nodes]))
 
 
 def _line(graph: _Graph, branch: _Branch) -> Line:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Strand:
     closed: bool
     rough: bool = False
 
-    @property
+    @cached_property
     def length(self) -> float:
         """Length of the path in pixels; a rough path is corrected for its pixel steps."""
         return length_of(self.path) * (STAIRCASE if self.rough else 1.0)

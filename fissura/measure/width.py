@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fissura.measure.paths import Points, normals
 from fissura.measure.profiles import OFFSET_STEP_PX, across, offsets, sample
+from fissura.measure.skeleton import Junctions
 from fissura.measure.strands import Follow, Strand
 from fissura.types import FloatMap, WidthSource
 
@@ -41,13 +42,13 @@ class Widths:
     log_sigma: float | None = None
 
 
-def usable(strands: list[Strand], junctions: Points) -> list[tuple[Points, Points]]:
+def usable(strands: list[Strand], junctions: Junctions) -> list[tuple[Points, Points]]:
     """Paths and normals without what lies within a junction's disc or half a width of an end."""
     kept = []
     fine = [strand for strand in strands if not strand.rough]
     for strand in fine:
         normal = normals(strand.path, strand.closed)
-        keep = discs_away(strand.path, junctions) > 1
+        keep = junctions.discs_away(strand.path) > 1
         if not strand.closed and len(keep) > 4:
             ends = min(len(keep) // 3, round(float(np.median(strand.half_width))) + 1)
             keep[:ends] &= strand.joined[0]
@@ -66,16 +67,6 @@ def follow_map(crack_map: FloatMap) -> Follow:
         return np.asarray(line.mean(axis=1))
 
     return height
-
-
-def discs_away(path: Points, junctions: Points) -> NDArray[np.float64]:
-    """Distance of path points to the nearest junction, in units of its disc, widened a little."""
-    if len(junctions) == 0:
-        return np.full(len(path), np.inf)
-    from scipy.spatial import cKDTree
-
-    distance, nearest = cKDTree(junctions[:, :2]).query(path)
-    return np.asarray(distance / (1.5 * junctions[nearest, 2] + 2.0))
 
 
 def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: float) -> Widths:
