@@ -16,7 +16,7 @@ LAST = "last.pt"
 
 
 class MovingAverage:
-    """Exponential moving average of a network's parameters; buffers are copied."""
+    """Exponential moving average of a network's parameters and norm statistics."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = deepcopy(network).eval().requires_grad_(False)
@@ -29,7 +29,10 @@ class MovingAverage:
         for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
         for kept, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
-            kept.copy_(buffer)
+            if buffer.is_floating_point():
+                kept.lerp_(buffer, 1 - decay)
+            else:  # counters of batches
+                kept.copy_(buffer)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fissura.decode import crack_map
@@ -20,9 +21,11 @@ LEVELS = 100
 
 @dataclass(frozen=True)
 class Score:
-    """Validation of one state of the network: best pooled F1 over thresholds, and where.
+    """Validation of one state of the network.
 
-    `chance_f1` is the F1 of calling every pixel a crack; `crack_share` the share of pixels above ½.
+    `f1` is the mean over data sets of the F1 pooled within each, at the one `threshold` where that
+    mean is largest; `precision` and `recall` are pooled over all pictures there. `chance_f1` is the
+    `f1` of calling every pixel a crack, `crack_share` the share of pixels above ½.
     """
 
     f1: float
@@ -62,7 +65,7 @@ class SegmentationTask:
         """Score `network` on whole pictures at the scale at which it will predict."""
         device = next(network.parameters()).device
         network.eval()
-        counts = np.zeros((2, LEVELS + 1))
+        counts = {sample.set: np.zeros((2, LEVELS + 1)) for sample in samples}
         for sample in samples:
             images = at_network_scale(sample, self.input_scale).to(device)
             logits = network(self.normalise(images))["logits"][0].cpu().numpy()
@@ -72,24 +75,23 @@ class SegmentationTask:
             levels = np.minimum((probability * LEVELS).astype(int), LEVELS)
             for truth in (0, 1):
                 chosen = levels[sample.mask == bool(truth)]
-                counts[truth] += np.bincount(chosen, minlength=LEVELS + 1)
-        return _best_f1(counts)
+                counts[sample.set][truth] += np.bincount(chosen, minlength=LEVELS + 1)
+        return best_f1(np.stack(list(counts.values())))
 
 
-def _best_f1(counts: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Score:
-    """`counts` 2×(LEVELS+1): pixels of background and crack at each probability level."""
-    above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]  # pixels at or above each level
-    false, true = above
-    precision = true / np.maximum(true + false, 1)
-    recall = true / max(counts[1].sum(), 1)
-    f1 = 2 * true / np.maximum(true + false + counts[1].sum(), 1)
+def best_f1(counts: NDArray[np.float64]) -> Score:
+    """`counts` S×2×(LEVELS+1): per set the pixels of background and crack at each level."""
+    above = counts[..., ::-1].cumsum(axis=-1)[..., ::-1]  # pixels at or above each level
+    false, true = above[:, 0], above[:, 1]
+    cracks = counts[:, 1].sum(axis=-1, keepdims=True)
+    f1 = (2 * true / np.maximum(true + false + cracks, 1)).mean(axis=0)
     best = int(f1[1:].argmax()) + 1
-    share = float(above[:, LEVELS // 2].sum() / counts.sum())
+    found, claimed = true[:, best].sum(), above[..., best].sum()
     return Score(
         f1=float(f1[best]),
         threshold=best / LEVELS,
-        precision=float(precision[best]),
-        recall=float(recall[best]),
-        crack_share=share,
+        precision=float(found / max(claimed, 1)),
+        recall=float(found / max(cracks.sum(), 1)),
+        crack_share=float(above[..., LEVELS // 2].sum() / counts.sum()),
         chance_f1=float(f1[0]),
     )
