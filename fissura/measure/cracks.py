@@ -19,7 +19,7 @@ from fissura.measure.scale import to_mm
 from fissura.measure.shape import crack_type, longest_way, orientation_deg
 from fissura.measure.skeleton import Junctions, trace_skeleton
 from fissura.measure.strands import Strand, extend, smooth_lines
-from fissura.measure.width import Widths, follow_map, map_widths, usable
+from fissura.measure.width import Widths, centre_on_map, follow_map, map_widths, usable
 from fissura.types import BoolMask, Crack, FloatMap, Scale, UInt8Image
 
 MOST_CRACKS = 3000
@@ -130,7 +130,9 @@ def _strands_and_widths(
             picture.blur.learn(seen.widths.log_sigma)
             follow = follow_darkness(picture.image, seen.widths.mean)
             return [extend(strand, follow, size_hw) for strand in seen.strands], seen.widths
-    whole = [extend(strand, follow_map(picture.crack_map), size_hw) for strand in cut]
+    follow = follow_map(picture.crack_map)
+    centred = [centre_on_map(strand, picture.crack_map, junctions) for strand in cut]
+    whole = [extend(strand, follow, size_hw) for strand in centred]
     reach = 1.5 * max(float(strand.half_width.max()) for strand in whole) + 6.0
     return whole, map_widths(usable(whole, junctions), picture.crack_map, reach)
 

@@ -6,7 +6,7 @@ place, averaged over short stretches, and fitted together (`fit.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,11 @@ from fissura.measure.fit import (
     normal_equations,
     solve,
 )
-from fissura.measure.paths import Points, normals, smooth_path
+from fissura.measure.paths import Points, normals
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
 from fissura.measure.scale import Z90
 from fissura.measure.skeleton import Junctions
-from fissura.measure.strands import Follow, Strand, smoothing
+from fissura.measure.strands import Follow, Strand, move_sideways, smoothing
 from fissura.measure.width import Widths, usable
 from fissura.types import UInt8Image
 
@@ -122,15 +122,7 @@ def _centred(strand: Strand, junctions: Junctions, image: UInt8Image) -> Strand:
     found = _darkest(light, places, half_width)
     found = median_filter(found, 9, mode=along)
     found = gaussian_filter1d(found, smoothing(half_width) / 2, mode=along)
-    if len(junctions):
-        found = found * np.clip(junctions.discs_away(path) - 0.5, 0, 1)
-    moved = path + found[:, None] * normal
-    if strand.closed:
-        moved[-1] = moved[0]
-    moved = smooth_path(moved, smoothing(half_width), strand.closed)
-    even = np.linspace(0, len(path) - 1, len(moved))
-    widths = np.interp(even, np.arange(len(path)), strand.half_width)
-    return replace(strand, path=moved, half_width=widths)
+    return move_sideways(strand, found, normal, junctions)
 
 
 def _darkest(light: Profiles, places: NDArray[np.float64], half_width: float) -> Profiles:

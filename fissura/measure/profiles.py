@@ -51,13 +51,14 @@ def _plain(values: NDArray[Any]) -> Profiles:
 
 def _light(values: NDArray[Any]) -> Profiles:
     red, green, blue = (LIGHT[channel][values[..., channel]] for channel in range(3))
-    return np.asarray(red + green + blue, np.float64)
+    light: Profiles = (red + green + blue).astype(np.float64)
+    return light
 
 
 def offsets(reach_px: float) -> NDArray[np.float64]:
     """Places across a path, symmetric about 0, `OFFSET_STEP_PX` apart."""
     count = int(np.ceil(reach_px / OFFSET_STEP_PX))
-    return np.arange(-count, count + 1) * OFFSET_STEP_PX
+    return np.arange(-count, count + 1, dtype=np.float64) * OFFSET_STEP_PX
 
 
 def across(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fissura.measure.paths import Points, end_direction, length_of, resample, smooth_path
 from fissura.measure.profiles import Profiles
-from fissura.measure.skeleton import Line
+from fissura.measure.skeleton import Junctions, Line
 
 MOST_FINE_STRANDS = 5000
 STAIRCASE = 0.948
@@ -88,6 +88,20 @@ def _cut(half_width: NDArray[np.float64], joined: tuple[bool, bool]) -> tuple[in
     start = 0 if joined[0] else min(most, round(float(half_width[: most + 1].max())))
     stop = 0 if joined[1] else min(most, round(float(half_width[count - most - 1 :].max())))
     return start, count - stop
+
+
+def move_sideways(
+    strand: Strand, shift: NDArray[np.float64], normal: Points, junctions: Junctions
+) -> Strand:
+    """The strand moved along its normals, less and less towards junctions, and smoothed again."""
+    shift = shift * np.clip(junctions.discs_away(strand.path) - 0.5, 0, 1)
+    path = strand.path + shift[:, None] * normal
+    if strand.closed:
+        path[-1] = path[0]
+    path = smooth_path(path, smoothing(float(np.median(strand.half_width))), strand.closed)
+    even = np.linspace(0, len(shift) - 1, len(path))
+    widths = np.interp(even, np.arange(len(shift)), strand.half_width)
+    return replace(strand, path=path, half_width=widths)
 
 
 def extend(strand: Strand, follow: Follow, size_hw: tuple[int, int]) -> Strand:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fissura.measure.paths import Points, normals
-from fissura.measure.profiles import OFFSET_STEP_PX, across, offsets, sample
+from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets, sample
 from fissura.measure.skeleton import Junctions
-from fissura.measure.strands import Follow, Strand
+from fissura.measure.strands import Follow, Strand, move_sideways
 from fissura.types import FloatMap, WidthSource
 
 MAP_TOO_WIDE_PX = 4.0
@@ -69,6 +69,31 @@ def follow_map(crack_map: FloatMap) -> Follow:
     return height
 
 
+def centre_on_map(strand: Strand, crack_map: FloatMap, junctions: Junctions) -> Strand:
+    """The strand moved onto the middle of the map's profile, sub-pixel."""
+    if strand.rough or len(strand.path) < 3:
+        return strand
+    normal = normals(strand.path, strand.closed)
+    places = offsets(1.5 * float(strand.half_width.max()) + 4.0)
+    profile = _falling(crack_map, strand.path, normal, places)
+    shift = (profile @ places) / np.maximum(profile.sum(axis=1), 1e-6)
+    return move_sideways(strand, shift, normal, junctions)
+
+
+def _falling(
+    crack_map: FloatMap, path: Points, normal: Points, places: NDArray[np.float64]
+) -> Profiles:
+    """S×T map values that only fall outwards from the path; nothing outside the picture."""
+    at = path[:, None, :] + places[None, :, None] * normal[:, None, :]
+    profile = sample(crack_map, at) * ((at >= 0) & (at <= crack_map.shape[::-1])).all(axis=-1)
+    middle = len(places) // 2
+    np.minimum.accumulate(profile[:, middle:], axis=1, out=profile[:, middle:])
+    left = profile[:, middle::-1]
+    np.minimum.accumulate(left, axis=1, out=left)
+    profile[profile <= FAINT] = 0
+    return profile
+
+
 def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: float) -> Widths:
     """Width as the map's integral across the path: the expected number of crack pixels there.
 
@@ -80,14 +105,8 @@ def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: 
         chosen = np.linspace(0, len(path) - 1, MOST_PLACES).astype(np.intp)
         path, normal = path[chosen], normal[chosen]
     places = offsets(reach)
-    at = path[:, None, :] + places[None, :, None] * normal[:, None, :]
-    size_wh = np.array(crack_map.shape[::-1])
-    profile = sample(crack_map, at) * ((at >= 0) & (at <= size_wh)).all(axis=-1)
-    middle = len(places) // 2
-    right = np.minimum.accumulate(profile[:, middle:], axis=1)
-    left = np.minimum.accumulate(profile[:, middle::-1], axis=1)
-    both = (right * (right > FAINT)).sum(axis=1) + (left * (left > FAINT)).sum(axis=1)
-    value = (both - profile[:, middle]) * OFFSET_STEP_PX
+    profile = _falling(crack_map, path, normal, places)
+    value = profile.sum(axis=1) * OFFSET_STEP_PX
     mean = float(value.mean())
     return Widths(
         xy=path,
