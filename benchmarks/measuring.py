@@ -60,9 +60,9 @@ class Outcome:
 
 
 def exact(truth: RenderedCrack, spec: CrackSpec) -> FloatMap:
-    """The coverage, blurred as the photograph is and stretched so that its middle reaches 1."""
-    soft = cv2.GaussianBlur(truth.coverage, (0, 0), spec.blur_px)
-    return np.asarray(np.maximum(soft, truth.coverage), np.float32)
+    """The share of each pixel that the crack covers, softened by half a pixel."""
+    del spec
+    return np.asarray(cv2.GaussianBlur(truth.coverage, (0, 0), 0.5), np.float32)
 
 
 def degraded(truth: RenderedCrack, spec: CrackSpec) -> FloatMap:

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 
-CONTRAST = (0.8, 0.25)
+CONTRAST = (0.85, 0.15)
 """Prior of the contrast c and its standard deviation; it never exceeds 1: black is black."""
 
 B, G, X, W, E = range(5)
