@@ -17,7 +17,7 @@ from fissura.types import FloatMap, InputError, Tile, UInt8Image
 GRIDS = (32, 16, 8, 4, 2, 1)
 """Tile origins are multiples of the first that fits: strided networks then sample alike."""
 
-WHOLE_PIXELS = 1_600_000
+WHOLE_PIXELS = 1_000_000
 TILE_BYTES = 800_000_000
 BYTES_PER_NETWORK_PIXEL = 300
 DEFAULT_OVERLAP = 64
