@@ -43,6 +43,9 @@ LEAST_CONTRAST = 2.0
 """A crack must be darker than its surroundings by this many times the noise of a profile."""
 
 LEAST_SHARE = 0.6
+LAGS = 4
+"""Over so many stretches neighbours are allowed to agree when errors are added up."""
+
 MODEL_PX = 0.03
 """What the model itself may be wrong by, one standard deviation."""
 
@@ -229,12 +232,13 @@ def _by_group(values: Profiles, group: NDArray[np.intp]) -> Profiles:
 
 
 def _long_run(score: NDArray[np.float64]) -> float:
-    """Variance of a sum of neighbours that agree a little (Newey-West, two lags)."""
+    """Variance of a sum whose neighbouring terms agree (Newey-West): texture has long streaks."""
     variance = float((score**2).sum())
-    for lag, taper in ((1, 2 / 3), (2, 1 / 3)):
-        variance += 2 * taper * max(0.0, float((score[lag:] * score[:-lag]).sum()))
+    for lag in range(1, LAGS + 1):
+        together = float((score[lag:] * score[:-lag]).sum())
+        variance += 2 * (1 - lag / (LAGS + 1)) * max(0.0, together)
     count = len(score)
-    return variance * count / max(1, count - 2)
+    return variance * count / max(1, count - 3)
 
 
 def _local(
