@@ -35,7 +35,7 @@ def automatic_tile(
 ) -> tuple[int, int]:
     """Tile side and overlap for an image, None standing for a choice by size.
 
-    Up to 1.6 megapixels the whole image is one tile; beyond, a tile is as large as a network that
+    Up to one megapixel the whole image is one tile; beyond, a tile is as large as a network that
     holds `bytes_per_network_pixel` at `input_scale` may be within 0.8 GB, a multiple of 32.
     """
     height, width = size_hw

@@ -158,8 +158,8 @@ def test_a_map_of_the_wrong_size_is_named():
         map_tiles(picture(50, 60), lambda t: np.zeros((5, 5), np.float32), 64, 16)
 
 
-@pytest.mark.parametrize("size_hw", [(384, 544), (1, 1), (1200, 1300), (40, 20_000)])
-def test_images_up_to_one_and_a_half_megapixels_stay_whole(size_hw):
+@pytest.mark.parametrize("size_hw", [(384, 544), (1, 1), (900, 1100), (40, 20_000)])
+def test_images_up_to_one_megapixel_stay_whole(size_hw):
     assert len(plan_tiles(size_hw, *automatic_tile(size_hw))) == 1
 
 
