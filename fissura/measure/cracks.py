@@ -18,7 +18,7 @@ from fissura.measure.quick import as_rectangle
 from fissura.measure.scale import to_mm
 from fissura.measure.shape import crack_type, longest_way, orientation_deg
 from fissura.measure.skeleton import Junctions, trace_skeleton
-from fissura.measure.strands import Strand, extend, smooth_lines
+from fissura.measure.strands import Strand, Ways, extend, smooth_lines
 from fissura.measure.width import Widths, centre_on_map, follow_map, map_widths, usable
 from fissura.types import BoolMask, Crack, FloatMap, Scale, UInt8Image
 
@@ -124,15 +124,15 @@ def _strands_and_widths(
 ) -> tuple[list[Strand], Widths]:
     """Whole strands and widths: from the photograph if it shows the crack, else from the map."""
     size_hw = picture.crack_map.shape[0], picture.crack_map.shape[1]
+    ways = Ways(follow_map(picture.crack_map))
     if picture.image is not None:
         seen = look(picture.image, cut, junctions, picture.blur.prior)
         if seen is not None:
             picture.blur.learn(seen.widths.log_sigma)
-            follow = follow_darkness(picture.image, seen.widths.mean)
-            return [extend(strand, follow, size_hw) for strand in seen.strands], seen.widths
-    follow = follow_map(picture.crack_map)
+            ways = Ways(ways.map, follow_darkness(picture.image, seen.widths.mean))
+            return [extend(strand, ways, size_hw) for strand in seen.strands], seen.widths
     centred = [centre_on_map(strand, picture.crack_map, junctions) for strand in cut]
-    whole = [extend(strand, follow, size_hw) for strand in centred]
+    whole = [extend(strand, ways, size_hw) for strand in centred]
     reach = 1.5 * max(float(strand.half_width.max()) for strand in whole) + 6.0
     return whole, map_widths(usable(whole, junctions), picture.crack_map, reach)
 

@@ -27,7 +27,7 @@ from fissura.measure.paths import Points, normals
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
 from fissura.measure.scale import Z90
 from fissura.measure.skeleton import Junctions
-from fissura.measure.strands import Follow, Strand, move_sideways, smoothing
+from fissura.measure.strands import END_STEP_PX, Follow, Strand, move_sideways, smoothing
 from fissura.measure.width import Widths, usable
 from fissura.types import UInt8Image
 
@@ -43,6 +43,7 @@ LEAST_CONTRAST = 2.0
 """A crack must be darker than its surroundings by this many times the noise of a profile."""
 
 LEAST_SHARE = 0.6
+END_BLUR_PX = 1.25
 LAGS = 4
 """Over so many stretches neighbours are allowed to agree when errors are added up."""
 
@@ -203,6 +204,7 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
         mean_high=width + error,
         resolved=error <= WORST_SHARE * width,
         source="photograph",
+        ends=(Z90 * _end_spread(state, residual),) * 2,
         log_sigma=float(state.shared[0]) if known else None,
     )
 
@@ -212,6 +214,12 @@ def _is_crack(state: State, residual: Profiles, noise: NDArray[np.float64]) -> b
     single = float(np.sqrt((residual**2).mean()))
     depth = float(np.median(state.depth))
     return depth > max(LEAST_CONTRAST * single, 5 * float(np.median(noise)))
+
+
+def _end_spread(state: State, residual: Profiles) -> float:
+    """Standard deviation of an end in pixels: the fainter the crack, the worse it is told."""
+    single = float(np.sqrt((residual**2).mean()))
+    return 0.5 + 4.0 * single / max(float(np.median(state.depth)), 1e-3)
 
 
 def _groups(area: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -264,7 +272,8 @@ def follow_darkness(image: UInt8Image, width: float) -> Follow:
         del half_width
         places = offsets(width / 2 + FLANK_PX)
         light = across(image, ray, np.broadcast_to(side, ray.shape), places)
-        light = gaussian_filter1d(light, 2.0, axis=0, mode="nearest")
+        if side.ndim == 1:
+            light = gaussian_filter1d(light, END_BLUR_PX / END_STEP_PX, axis=0, mode="nearest")
         inner = np.abs(places) <= width / 2 + 1.0
         outer = np.abs(places) > width / 2 + 2.5
         ground = np.median(light[:, outer], axis=1, keepdims=True)

@@ -9,10 +9,10 @@ import numpy as np
 from fissura.measure.scale import Z90
 from fissura.measure.strands import Strand
 from fissura.measure.width import Widths
-from fissura.types import Measures, Quantity
+from fissura.types import Measures, Quantity, WidthSource
 
-END_PX = 0.8
-PATH_SHARE = 0.004
+PATH_SHARE = 0.003
+"""Standard deviation of a path's length from what wobble is left or smoothed away."""
 
 
 def measures(strands: list[Strand], widths: Widths, area_px: int) -> Measures:
@@ -20,7 +20,7 @@ def measures(strands: list[Strand], widths: Widths, area_px: int) -> Measures:
     below, above = widths.mean - widths.mean_low, widths.mean_high - widths.mean
     widest = int(np.argmax(widths.value))
     own = Z90 * float(widths.spread[widest])
-    length = _length(strands)
+    length = _length(strands, widths.ends, widths.source)
     return Measures(
         length=length,
         width_mean=_width(widths.mean, below, above, widths.resolved),
@@ -48,11 +48,15 @@ def _area(length: Quantity, widths: Widths, area_px: int) -> Quantity:
     return Quantity(area if told else None, low, high, "px²")
 
 
-def _length(strands: list[Strand]) -> Quantity:
+def _length(strands: list[Strand], ends_px: tuple[float, float], source: WidthSource) -> Quantity:
+    """Sum of the branches. A map's ends err the same way, a photograph's each on its own."""
     length = sum(strand.length for strand in strands)
-    ends = sum(2 - sum(strand.joined) for strand in strands if not strand.closed)
-    error = Z90 * math.hypot(END_PX * math.sqrt(ends), PATH_SHARE * length)
-    return Quantity(length, max(0.0, length - error), length + error, "px")
+    free = sum(2 - sum(strand.joined) for strand in strands if not strand.closed)
+    times = free if source == "map" else math.sqrt(free)
+    wander = Z90 * PATH_SHARE * length
+    low = length - math.hypot(times * ends_px[0], wander)
+    high = length + math.hypot(times * ends_px[1], wander)
+    return Quantity(length, max(0.0, low), high, "px")
 
 
 def _width(value: float, below: float, above: float, resolved: bool) -> Quantity:

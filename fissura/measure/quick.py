@@ -7,7 +7,13 @@ import numpy as np
 from fissura.measure.paths import Points
 from fissura.measure.shape import orientation_deg
 from fissura.measure.strands import Strand
-from fissura.measure.width import MAP_RESOLVES_PX, MAP_TOO_NARROW_PX, MAP_TOO_WIDE_PX, Widths
+from fissura.measure.width import (
+    MAP_ENDS_PX,
+    MAP_RESOLVES_PX,
+    MAP_TOO_NARROW_PX,
+    MAP_TOO_WIDE_PX,
+    Widths,
+)
 from fissura.types import BoolMask
 
 
@@ -30,5 +36,6 @@ def as_rectangle(region: BoolMask, corner_xy: tuple[int, int]) -> tuple[Strand, 
         mean_high=width + MAP_TOO_NARROW_PX,
         resolved=width >= MAP_RESOLVES_PX,
         source="map",
+        ends=MAP_ENDS_PX,
     )
     return Strand(path, np.full(2, width / 2), (False, False), False), widths

@@ -14,7 +14,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.measure.paths import Points, end_direction, length_of, resample, smooth_path
+from fissura.measure.paths import (
+    Points,
+    end_direction,
+    length_of,
+    normals,
+    resample,
+    smooth_path,
+)
 from fissura.measure.profiles import Profiles
 from fissura.measure.skeleton import Junctions, Line
 
@@ -24,9 +31,23 @@ STAIRCASE = 0.948
 
 END_STEP_PX = 0.25
 END_REACH_PX = 8.0
+LEVEL_PX = 30
+"""Over so many last pixels of a path the height is taken whose half marks the end."""
+
+MAP_END_LATE_PX = 4.0
+MAP_END_EARLY_PX = 1.5
+"""The photograph may move an end at most so far from where the map ends, back and on."""
 
 Follow = Callable[[Points, Points, float], Profiles]
 """Height of what is followed (map, darkness) along a ray, given its side and half width."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What ends are followed on: the map, and the photograph where that shows the crack."""
+
+    map: Follow
+    photo: Follow | None = None
 
 
 @dataclass(frozen=True)
@@ -104,42 +125,46 @@ def move_sideways(
     return replace(strand, path=path, half_width=widths)
 
 
-def extend(strand: Strand, follow: Follow, size_hw: tuple[int, int]) -> Strand:
-    """The strand with its free ends moved to where that falls to half of its height."""
+def extend(strand: Strand, ways: Ways, size_hw: tuple[int, int]) -> Strand:
+    """The strand with its free ends moved to where what is followed falls to half its height."""
     if strand.closed or strand.rough:
         return strand
-    path = strand.path
+    path, half_width = strand.path, strand.half_width
     if not strand.joined[1]:
-        path = _extend_last(path, strand.half_width, follow, size_hw)
+        path = _extend_last(path, float(half_width[-1]), ways, size_hw)
     if not strand.joined[0]:
-        path = _extend_last(path[::-1], strand.half_width[::-1], follow, size_hw)[::-1]
+        path = _extend_last(path[::-1], float(half_width[0]), ways, size_hw)[::-1]
     path = resample(path) if len(path) > 1 else path
-    even = np.linspace(0, len(strand.half_width) - 1, len(path))
-    widths = np.interp(even, np.arange(len(strand.half_width)), strand.half_width)
+    even = np.linspace(0, len(half_width) - 1, len(path))
+    widths = np.interp(even, np.arange(len(half_width)), half_width)
     return replace(strand, path=path, half_width=widths)
 
 
-def _extend_last(
-    path: Points, half_width: NDArray[np.float64], follow: Follow, size_hw: tuple[int, int]
-) -> Points:
-    width = float(half_width[-1])
-    direction = end_direction(path, max(8.0, 3 * width))
-    back = min(length_of(path) / 2, width + 4.0)
-    ahead = np.arange(-back, 2 * width + END_REACH_PX, END_STEP_PX)
+def _extend_last(path: Points, half_width: float, ways: Ways, size_hw: tuple[int, int]) -> Points:
+    direction = end_direction(path, max(8.0, 3 * half_width))
+    back = min(length_of(path) / 2, half_width + 4.0)
+    ahead = np.arange(-back, 2 * half_width + END_REACH_PX, END_STEP_PX)
     ray = path[-1] + ahead[:, None] * direction
     side = np.array([-direction[1], direction[0]])
-    height = follow(ray, side, width)
     inside = (ray >= 0).all(axis=1) & (ray <= np.array(size_hw[::-1])).all(axis=1)
-    end = _half_crossing(np.where(inside, height, -1.0), ahead)
-    if end <= 0:
-        keep = max(2, len(path) - int(np.ceil(-end)))
-        return path[:keep]
-    return np.concatenate([path, path[-1:] + end * direction])
+    tail = path[-LEVEL_PX:]
+
+    def end_of(follow: Follow) -> float:
+        level = 0.5 * float(np.median(follow(tail, normals(tail), half_width)))
+        height = np.where(inside, follow(ray, side, half_width), -1.0)
+        return _falls_below(height, ahead, level)
+
+    end = end_of(ways.map)
+    if ways.photo is not None:
+        end = float(np.clip(end_of(ways.photo), end - MAP_END_LATE_PX, end + MAP_END_EARLY_PX))
+    keep = len(path) - max(0, int(np.ceil(-end)))
+    keep = max(min(2, len(path)), keep)
+    rest = end + len(path) - keep
+    return np.concatenate([path[:keep], path[keep - 1 : keep] + max(0.0, rest) * direction])
 
 
-def _half_crossing(height: Profiles, at: NDArray[np.float64]) -> float:
-    """Where a curve first falls, for good over a pixel, below half of its level before 0."""
-    level = 0.5 * float(np.median(height[at <= 0])) if (at <= 0).any() else 0.5
+def _falls_below(height: Profiles, at: NDArray[np.float64], level: float) -> float:
+    """Where a curve first falls below a level and stays there over a pixel."""
     if level <= 0:
         return 0.0
     below = height < level

@@ -17,6 +17,7 @@ MAP_TOO_WIDE_PX = 4.0
 MAP_TOO_NARROW_PX = 1.0
 """How far, nine times in ten, a crack map's outline lies from the crack's, both sides together."""
 
+MAP_ENDS_PX = (2.0, 1.0)
 MAP_RESOLVES_PX = 1.0
 FAINT = 0.02
 MOST_PLACES = 16_000
@@ -28,7 +29,8 @@ class Widths:
 
     `value` and `spread` (one standard deviation of its own error) are per place at `xy`;
     `mean_low` and `mean_high` bound the mean (90 %); `resolved` tells whether that says anything,
-    `source` what was measured on, `log_sigma` the blur of the profiles where it is well known.
+    `source` what was measured on, `ends` by how much each free end may lie too far out and too far
+    in (90 %), `log_sigma` the blur of the profiles where it is well known.
     """
 
     xy: Points
@@ -39,6 +41,7 @@ class Widths:
     mean_high: float
     resolved: bool
     source: WidthSource
+    ends: tuple[float, float]
     log_sigma: float | None = None
 
 
@@ -117,4 +120,5 @@ def map_widths(pieces: list[tuple[Points, Points]], crack_map: FloatMap, reach: 
         mean_high=mean + MAP_TOO_NARROW_PX,
         resolved=mean >= MAP_RESOLVES_PX,
         source="map",
+        ends=MAP_ENDS_PX,
     )
