@@ -190,9 +190,10 @@ def distort_photometrically(image: UInt8Image, rng: Generator) -> UInt8Image:
     image = _scale_and_shift(image, 1.0, rng.uniform(-32, 32), rng)
     if not contrast_last:
         image = _scale_and_shift(image, rng.uniform(0.5, 1.5), 0.0, rng)
-    saturation = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
-    hue = int(rng.integers(-18, 18)) if rng.random() < 0.5 else 0
-    image = _turn_hue(image, hue, saturation)
+    if rng.random() < 0.5:  # each by its own way to HSV and back, which rounds
+        image = _turn_hue(image, 0, rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        image = _turn_hue(image, int(rng.integers(-18, 18)), 1.0)
     if contrast_last:
         image = _scale_and_shift(image, rng.uniform(0.5, 1.5), 0.0, rng)
     return image

@@ -271,7 +271,7 @@ def data_check(options: CheckOptions) -> int:
         console.print_json([finding.to_dict() for finding in found])
     else:
         for finding in found:
-            print(f"{finding.severity:8}{finding.kind:20}{finding.message}")
+            print(finding)
         print(console.plural(len(found), "finding"))
     return SOME_FAILED if any(finding.severity == "error" for finding in found) else DONE
 

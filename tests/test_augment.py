@@ -77,6 +77,13 @@ def test_light_changes_keep_size_and_depth(seed: int) -> None:
         assert changed.dtype == np.uint8
 
 
+def test_the_released_distortion_often_leaves_a_picture_alone() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    same = [np.array_equal(distort_photometrically(image, rng), image) for _ in range(800)]
+    assert 0.03 < np.mean(same) < 0.1  # (1/2)⁴, each of four changes left out
+
+
 @pytest.mark.parametrize(("ratio", "size_hw"), [(0.5, (362, 512)), (2.0, (1446, 2048))])
 def test_the_released_resize_keeps_the_aspect(ratio: float, size_hw: tuple[int, int]) -> None:
     image, mask = np.zeros((384, 544, 3), np.uint8), np.zeros((384, 544), bool)

@@ -295,6 +295,9 @@ def test_check_and_stats_of_a_data_set(tmp_path: Path) -> None:
     faulty = fissura("data", "check", "walls", "--json")
     assert faulty.returncode == 1
     assert any("2.jpg" in file for found in json.loads(faulty.stdout) for file in found["files"])
+    plain = fissura("data", "check", "walls")
+    assert plain.returncode == 1
+    assert "images/2.jpg: no mask of this name" in plain.stdout
 
 
 def test_evaluate_wants_one_source_of_maps(tmp_path: Path) -> None:

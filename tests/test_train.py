@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from fissura.config import build_settings, load_settings  # noqa: E402
+from fissura.datasets import open_dataset  # noqa: E402
 from fissura.datasets.held_back import held_back  # noqa: E402
 from fissura.models import MODELS  # noqa: E402
 from fissura.synth import CrackSpec, render_crack  # noqa: E402
@@ -30,7 +31,7 @@ from fissura.train.loop import BadRunError, train  # noqa: E402
 from fissura.train.losses import cross_entropy, segmentation_loss  # noqa: E402
 from fissura.train.schedule import learning_rate  # noqa: E402
 from fissura.types import InputError  # noqa: E402
-from fissura.weights.network import load_module  # noqa: E402
+from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
@@ -104,6 +105,50 @@ def test_interrupted_and_resumed_equals_uninterrupted(data_root: Path, tmp_path:
             assert torch.equal(values, states[1][part][name]), name
 
 
+def test_work_after_the_last_checkpoint_is_logged_once(data_root: Path, tmp_path: Path) -> None:
+    settings = config(data_root)
+    train(settings, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    train(settings, killed, stop_at=15)
+    checkpoint = (killed / "last.pt").read_bytes()
+    train(settings, killed, resume=True, stop_at=19)
+    (killed / "last.pt").write_bytes(checkpoint)  # as if 15…18 had not been saved
+    with (killed / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 19, "lr": 0.0')
+    train(settings, killed, resume=True)
+    logged = [
+        [{key: value for key, value in line.items() if key != "seconds"} for line in lines(out)]
+        for out in (tmp_path / "whole", killed)
+    ]
+    assert logged[0] == logged[1]
+
+
+def test_a_warm_start_keeps_its_own_head(data_root: Path, tmp_path: Path) -> None:
+    short = [{"iterations": 1, "batch_size": 2, "crop": 32, "scale": [1, 1]}]
+    paths = {"cityscapes": (19, [2, 2]), "deeper": (2, [3, 2])}
+    for name, (classes, blocks) in paths.items():
+        arguments = {"classes": classes, "blocks": blocks}
+        network = MODELS["cgnet"](**arguments)
+        save_safetensors(network, new_card("cgnet", arguments), tmp_path / f"{name}.safetensors")
+    warm = config(
+        data_root,
+        stages=short,
+        ema_decay=0.0,
+        optimiser={"lr": 1e-12, "weight_decay": 0},
+        warm_start=str(tmp_path / "cityscapes.safetensors"),
+    )
+    trained, _ = load_module(train(warm, tmp_path / "warm"))
+    given, _ = load_module(tmp_path / "cityscapes.safetensors")
+    key = "backbone.level2.1.f_loc.weight"
+    assert torch.allclose(trained.state_dict()[key], given.state_dict()[key], atol=1e-9)
+    assert trained.state_dict()["decode_head.conv_seg.weight"].shape[0] == 2
+    with pytest.raises(InputError, match=r"warm_start: .*backbone\.level1\.2"):
+        train(
+            warm.model_copy(update={"warm_start": tmp_path / "deeper.safetensors"}),
+            tmp_path / "wrong",
+        )
+
+
 def test_a_loss_that_is_no_number_stops_the_run(data_root: Path, tmp_path: Path) -> None:
     with pytest.raises(BadRunError, match=r"the loss is .*optimiser\.lr"):
         train(config(data_root, optimiser={"lr": 1e30}), tmp_path)
@@ -129,6 +174,13 @@ def test_a_network_that_finds_nothing_stops_the_run(data_root: Path, tmp_path: P
         ({"arguments": {"depth": 3}}, "arguments: cgnet does not take them"),
         ({"data": {"root": "nowhere", "sets": {"x": 1.0}}}, "set data.root"),
         ({"device": "cuda"}, "set device: cpu"),
+        ({"data": {"root": ".", "sets": {"x": 0.0}}}, "greater than 0"),
+        ({"data": {"root": ".", "sets": {}}}, "at least 1 item"),
+        ({"data": {"root": ".", "sets": {"x": 1.0}, "validation": 0.3}}, "leave it out"),
+        (
+            {"stages": [{"iterations": 1, "batch_size": 1, "crop": 32, "scale": [2, 1]}]},
+            "small to large",
+        ),
     ],
 )
 def test_wrong_settings_are_named(
@@ -169,6 +221,14 @@ def test_held_back_pictures_are_never_read(shared_data: Path) -> None:
     assert len(seen) == len(data.train) + len(data.validation)
     for name in settings.sets:
         assert not {stem for set_, stem in seen if set_ == name} & held_back()[name]
+
+
+@pytest.mark.data
+def test_no_set_of_the_default_run_trains_on_a_held_back_name(shared_data: Path) -> None:
+    for name in load_settings(CONFIGS[0], TrainConfig).data.sets:
+        taken = open_dataset(shared_data, name, "train+val").names
+        assert taken
+        assert not set(taken) & held_back()[name], name
 
 
 @given(st.integers(1, 500), st.integers(0, 20), st.sampled_from(["cosine", "polynomial"]))

@@ -123,9 +123,9 @@ def score(job: Job, source: Source) -> dict[str, dict[str, Any]]:
     samples = job.samples(job.split)
     pictures = keys(samples)
     source.check(pictures)
+    subsets = find_subsets(job, pictures)
     choices = choose(job, source)
     tallies = collect(job, source, samples, choices)
-    subsets = find_subsets(job, pictures)
     bootstrap = Bootstrap(job.settings.resamples, job.settings.seed)
     reports = {}
     for name, protocol in job.protocols.items():

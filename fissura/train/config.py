@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fissura.config import Settings
+from fissura.datasets.layout import VAL_FRACTION
 
 
 class DataSettings(Settings):
@@ -15,13 +16,23 @@ class DataSettings(Settings):
 
     `sets` gives each data set below `root` its weight: how often one of its pictures is drawn,
     relative to the others. `validation` is the share of the training part that chooses the
-    threshold and the best checkpoint; held-back pictures are never read.
+    threshold and the best checkpoint, the split `val` of every command and so always the same;
+    `validation_limit` thins it. Held-back pictures are never read.
     """
 
     root: Path
-    sets: dict[str, float]
-    validation: float = Field(default=0.15, gt=0, lt=1)
+    sets: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    validation: float = VAL_FRACTION
     validation_limit: int = Field(default=60, ge=1)
+
+    @model_validator(mode="after")
+    def _one_validation_split(self) -> Self:
+        if self.validation != VAL_FRACTION:
+            raise ValueError(
+                f"validation is {VAL_FRACTION:g} in every run, or evaluating with --validation val"
+                " would see training pictures; leave it out"
+            )
+        return self
 
 
 class VariedAugment(Settings):
@@ -63,7 +74,13 @@ class Stage(Settings):
     iterations: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     crop: int = Field(ge=32)
-    scale: tuple[float, float]
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def _rising_scale(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale goes from small to large, got {list(self.scale)}")
+        return self
 
 
 class LossSettings(Settings):

@@ -31,6 +31,8 @@ from fissura.types import InputError, Sample
 from fissura.weights.network import load_module, new_card, save_safetensors
 
 BEST = "best.safetensors"
+HEAD = "decode_head."
+"""Names of what a warm start may leave alone."""
 BAD_RUN_AFTER = 3
 """Validations in a row without a single crack found before a run is given up."""
 
@@ -108,6 +110,7 @@ def train(
     draw = batch_drawer(data, config.augment, mean_rgb, config.seed)
     if resume:
         state.restore(out / LAST)
+        _forget_lines_after(out, state.iteration)
     else:
         _write_run(config, out)
     task = SegmentationTask(state.network, config.loss, config.input_scale)
@@ -140,12 +143,26 @@ def _start(config: TrainConfig) -> RunState:
     except TypeError as error:
         raise InputError(f"arguments: {config.model} does not take them ({error})") from error
     if config.warm_start:
-        warm, _ = load_module(config.warm_start)
-        network.load_state_dict(warm.state_dict())
+        _warm_start(network, config.warm_start)
     network = network.to(config.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(network, config.optimiser)
     return RunState(network, MovingAverage(network, config.ema_decay), optimiser)
+
+
+def _warm_start(network: nn.Module, path: Path) -> None:
+    """Take over everything; only the last layer of another number of classes keeps its start."""
+    warm, _ = load_module(path)
+    given, own = warm.state_dict(), network.state_dict()
+    unlike = [k for k in own.keys() | given if k not in given or k not in own]
+    unlike += [k for k in own.keys() & given if own[k].shape != given[k].shape]
+    wrong = sorted(key for key in unlike if not (key.startswith(HEAD) and key in given))
+    if wrong:
+        raise InputError(
+            f"warm_start: {path} differs from the network beyond its head, first in {wrong[0]}; "
+            "give weights of the same arguments"
+        )
+    network.load_state_dict(own | {k: v for k, v in given.items() if k not in unlike})
 
 
 def _optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
@@ -231,6 +248,20 @@ def _write_run(config: TrainConfig, out: Path) -> None:
         "threads": torch.get_num_threads(),
     }
     (out / "environment.json").write_text(json.dumps(environment, indent=1), "utf-8")
+
+
+def _forget_lines_after(out: Path, iteration: int) -> None:
+    """Drop what an interrupted run logged after its last checkpoint: it will be done again."""
+    path = out / "metrics.jsonl"
+    kept = []
+    for text in path.read_text("utf-8").splitlines(keepends=True) if path.exists() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:  # cut off while it was written
+            continue
+        if line["iteration"] < iteration + ("validation" in line):
+            kept.append(text)
+    path.write_text("".join(kept), "utf-8")
 
 
 @contextmanager

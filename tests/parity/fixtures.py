@@ -2,7 +2,8 @@
 
 A fixture folder holds golden.json (what each array is, tolerances), golden.npz (the arrays) and
 keys.json (the original's state dict, rebuilt by `fill`). They are looked for in `fixtures/` here,
-or in the folder that the environment variable FISSURA_PARITY names.
+or in the folder that the environment variable FISSURA_PARITY names, whatever their own folders are
+called: the system stands in golden.json, or else is the folder's name.
 """
 
 from __future__ import annotations
@@ -33,11 +34,6 @@ class Fixture:
     compared: dict[str, float] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def system(self) -> str:
-        """Which published system it records."""
-        return str(self.golden["system"])
-
     def describe(self, name: str) -> str:
         """What golden.json says about an array."""
         return str(self.golden["arrays"][name]["desc"])
@@ -48,6 +44,8 @@ class Fixture:
 
     def close(self, name: str, got: NDArray[Any], *, atol: float = 0.0, rtol: float = 0.0) -> None:
         """`got` equals the recorded array within atol + rtol × its largest magnitude."""
+        if name not in self.arrays:
+            return  # this fixture was recorded without it
         want = self.arrays[name]
         assert got.shape == want.shape, f"{name}: shape {got.shape}, recorded {want.shape}"
         difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
@@ -59,7 +57,16 @@ class Fixture:
 
     def leave(self, name: str, reason: str) -> None:
         """Account for an array that is an input or cannot be compared."""
-        self.left[name] = reason
+        if name in self.arrays:
+            self.left[name] = reason
+
+    def holds(self, prefix: str) -> bool:
+        """Whether golden.json names an array of that kind."""
+        return any(name.startswith(prefix) for name in self.golden["arrays"])
+
+    def forgotten(self) -> list[str]:
+        """Arrays that golden.json names and that were neither compared nor left."""
+        return sorted(set(self.golden["arrays"]) - set(self.compared) - set(self.left))
 
     def account(self) -> str:
         """How many arrays were compared and which were left, with the reason."""
@@ -67,11 +74,20 @@ class Fixture:
         return "\n  ".join([head, *(f"left {name}: {why}" for name, why in self.left.items())])
 
 
-def find(system: str) -> list[Path]:
+def root(default: Path = HERE) -> Path:
+    """Where fixtures are looked for."""
+    return Path(os.environ.get("FISSURA_PARITY") or default)
+
+
+def systems(folder: Path) -> dict[Path, str]:
+    """Every fixture below `folder` with the published system that it records."""
+    golden = {path.parent: json.loads(path.read_text()) for path in folder.glob("*/golden.json")}
+    return {path: str(told.get("system", path.name)) for path, told in sorted(golden.items())}
+
+
+def find(system: str, default: Path = HERE) -> list[Path]:
     """Folders of the fixtures of one system."""
-    root = Path(os.environ.get("FISSURA_PARITY") or HERE)
-    golden = sorted(root.glob("*/golden.json"))
-    return [path.parent for path in golden if json.loads(path.read_text())["system"] == system]
+    return [path for path, name in systems(root(default)).items() if name == system]
 
 
 def load(folder: Path) -> Fixture:
