@@ -99,6 +99,16 @@ class TestSplits:
         assert DATASETS["pairs"](root, "held_back").names == ["001", "095"]
         assert not {"001", "095"} & set(DATASETS["pairs"](root, "train+val").names)
 
+    def test_a_listed_split_gives_no_held_back_stem_to_training(self, tmp_path: Path) -> None:
+        root = tmp_path / "cfd"
+        for seed, name in enumerate(("001", "002", "095", "096", "097")):
+            pairs.write(root, name, seed)
+        (root / "splits").mkdir()
+        (root / "splits" / "train.txt").write_text("002\n095\n097\n")
+        (root / "splits" / "val.txt").write_text("001\n096\n")
+        splits = {split: DATASETS["pairs"](root, split).names for split in ("train", "val")}
+        assert splits == {"train": ["002", "097"], "val": ["096"]}
+
     def test_unknown_split_names_the_known(self, tmp_path: Path) -> None:
         pairs.generate(tmp_path, 4)
         with pytest.raises(InputError, match=r"no split 'tset'.*test"):

@@ -33,7 +33,10 @@ def parity(name: str) -> dict[str, np.ndarray]:
     folder = folders[0]
     tell = json.loads((folder / "golden.json").read_text())["arrays"]
     stored = np.load(folder / "golden.npz")
-    return {key: stored[key] for key in tell if key in stored}
+    found = {key: stored[key] for key in tell if key in stored}
+    if not any(key.startswith(("metric", "eval")) for key in found):
+        pytest.skip(f"{folder} records no metric values")
+    return found
 
 
 def brute_counts(prob, truth, passes, tolerance):

@@ -155,6 +155,24 @@ def test_a_loss_that_is_no_number_stops_the_run(data_root: Path, tmp_path: Path)
     assert (tmp_path / "metrics.jsonl").exists()
 
 
+def test_a_gradient_that_is_no_number_spoils_no_weights(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoiled(*args: Any) -> dict[str, Any]:
+        parts = segmentation_loss(*args)
+        parts["loss"].register_hook(lambda grad: grad * torch.nan)
+        return parts
+
+    short = [{"iterations": 2, "batch_size": 2, "crop": 32, "scale": [1, 1]}]
+    settings = config(data_root, stages=short, checkpoint_every=1, validate_every=9)
+    train(settings, tmp_path, stop_at=1)
+    monkeypatch.setattr("fissura.train.tasks.segmentation_loss", spoiled)
+    with pytest.raises(BadRunError, match="gradient is nan"):
+        train(settings, tmp_path, resume=True)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert all(torch.isfinite(values).all() for values in state["network"].values())
+
+
 def test_a_network_that_finds_nothing_stops_the_run(data_root: Path, tmp_path: Path) -> None:
     blind = config(
         data_root,

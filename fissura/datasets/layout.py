@@ -161,12 +161,14 @@ def split_members(root: Path, everything: list[Entry], split: str) -> frozenset[
     names = frozenset(entry.name for entry in everything)
     kept = held_back().get(dataset, listed.get("test", frozenset()))
     test = listed.get("test", kept)
-    fixed = {"held_back": kept, "test": test, **{k: v for k, v in listed.items() if k != "train"}}
+    others = {k: v for k, v in listed.items() if k not in ("train", "val")}
+    fixed = {"held_back": kept, "test": test, **others}
     fixed["held_back_clean"] = kept - known_overlaps().get(dataset, frozenset())
     if fixed.get(split):
         return fixed[split] & names
     train = listed.get("train", names) - kept - test
-    val = listed.get("val") or _validation(dataset, sorted(train & names))
+    chosen = listed.get("val") or _validation(dataset, sorted(train & names))
+    val = chosen - kept - test
     derived = {"train": train - val, "val": val, "train+val": train | val}
     if split not in derived:
         known = ", ".join(sorted({*derived, *(k for k, v in fixed.items() if v)}))

@@ -96,8 +96,8 @@ def train(
     `resume` continues from last.pt in `out`; `stop_at` ends before that iteration as an
     interruption would. `report` gets every line of metrics.jsonl.
 
-    Raises InputError for wrong settings or data, BadRunError when the loss is not a number or
-    nothing is found any more; last.pt then holds the last good state.
+    Raises InputError for wrong settings or data, BadRunError when the loss or its gradient is not a
+    number or nothing is found any more; last.pt then holds the last checkpoint before that.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -195,8 +195,13 @@ def _iterate(
         )
     state.optimiser.zero_grad(set_to_none=True)
     parts["loss"].backward()  # type: ignore[no-untyped-call]
-    if config.optimiser.clip_norm:
-        nn.utils.clip_grad_norm_(state.network.parameters(), config.optimiser.clip_norm)
+    longest = config.optimiser.clip_norm or math.inf
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), longest)
+    if not math.isfinite(norm):
+        raise BadRunError(
+            f"iteration {state.iteration}: the gradient is {float(norm)}; lower optimiser.lr and "
+            "resume from last.pt"
+        )
     state.optimiser.step()
     state.average.update(state.network, state.iteration)
     return {"iteration": state.iteration, "lr": rate} | values
