@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import GENERATORS, faults
+from fakes import GENERATORS, faults, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +56,16 @@ def test_stem_in_two_splits_and_stem_without_picture(tmp_path: Path) -> None:
     kinds = {finding.kind: finding for finding in check(tmp_path)}
     assert kinds["split_leak"].files == ("images/clean_00001.jpg",)
     assert "nobody" in kinds["split_lists_missing"].message
+
+
+@pytest.mark.parametrize(
+    "name", ["wall 3", "wall?", "a:b", "-wall", "wand_ü", " wall", "tab\tname"]
+)
+def test_odd_names(name: str, tmp_path: Path) -> None:
+    pairs.write(tmp_path, name, 0)
+    findings = check(tmp_path)
+    assert {finding.kind for finding in findings} == {"odd_name"}
+    assert len(findings) == 2
 
 
 def test_folder_without_data_is_an_input_error(tmp_path: Path) -> None:

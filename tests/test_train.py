@@ -25,6 +25,7 @@ from fissura.train.config import (  # noqa: E402
     OptimiserSettings,
     ScheduleSettings,
     TrainConfig,
+    VariedAugment,
 )
 from fissura.train.data import load_training_data  # noqa: E402
 from fissura.train.loop import BadRunError, train  # noqa: E402
@@ -229,6 +230,11 @@ def test_every_config_is_complete(path: Path) -> None:
     settings = load_settings(path, TrainConfig)
     assert settings.name == path.stem
     MODELS[settings.model](**settings.arguments)
+
+
+def test_one_strength_of_the_default_recipe_can_be_set() -> None:
+    changed = load_settings(CONFIGS[0], TrainConfig, ["augment.blur=0"])
+    assert changed.augment.model_dump() == VariedAugment(blur=0).model_dump()
 
 
 @pytest.mark.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fissura.config import Settings
 from fissura.datasets.layout import VAL_FRACTION
@@ -137,6 +137,12 @@ class TrainConfig(Settings):
     seed: int = 0
     threads: int | None = Field(default=None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _default_recipe(cls, given: Any) -> Any:
+        """A section without `recipe`, as `--set augment.blur=0` makes one, is of the default."""
+        return {"recipe": "varied"} | given if isinstance(given, dict) else given
 
     @property
     def iterations(self) -> int:

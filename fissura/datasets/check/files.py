@@ -13,6 +13,7 @@ from fissura.frames import IMAGE_SUFFIXES
 
 Known = Mapping[Path, Facts]
 Say = Callable[[str, Severity, Sequence[Path], str], Finding]
+FORBIDDEN = frozenset('<>:"|?*\\')
 BLACK_AND_WHITE = frozenset({0, 255})
 
 
@@ -106,6 +107,12 @@ def _odd(path: Path) -> Iterator[str]:
         yield "not ASCII"
     if any(part != part.strip() for part in (*path.parts, path.stem)):
         yield "a space at the start or end"
+    elif " " in text:
+        yield "a space"
+    if FORBIDDEN & set(text):
+        yield "a character that Windows forbids"
+    if any(part.startswith("-") for part in path.parts):
+        yield "a dash at the start, which commands take for an option"
     if any(not character.isprintable() for character in text):
         yield "a control character"
     if path.suffix != path.suffix.lower():
