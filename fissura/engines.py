@@ -31,6 +31,10 @@ class Engine(Protocol):
         ...
 
 
+MIN_THREAD_LIMIT = 8
+"""So many threads are let pass on any machine; more than cores only slow it down."""
+
+
 def open_engine(
     model: str | Path = "cgnet",
     engine: str = "auto",
@@ -43,8 +47,9 @@ def open_engine(
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("precision", precision, PRECISIONS)
-    if threads is not None and threads < 1:
-        raise InputError(f"threads: {threads} is too few; give 1 or more")
+    most = max(os.cpu_count() or 1, MIN_THREAD_LIMIT)
+    if threads is not None and not 1 <= threads <= most:
+        raise InputError(f"threads: {threads} is not in 1 to {most}; leave it out for all cores")
     path = resolve(model)
     threads = threads or available_cores()
     chosen = _choose(path, precision) if engine == "auto" else engine

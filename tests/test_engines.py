@@ -85,7 +85,8 @@ def test_bf16_is_close_but_not_the_default(name):
         ({"engine": "tensorflow"}, "engine: 'tensorflow' is unknown; choose from auto,"),
         ({"precision": "int8"}, "precision: 'int8' is unknown; choose from float32, bf16"),
         ({"engine": "onnxruntime", "precision": "bf16"}, "ONNX Runtime has no bf16"),
-        ({"threads": 0}, "threads: 0 is too few"),
+        ({"threads": 0}, "threads: 0 is not in 1 to"),
+        ({"threads": 2000}, "threads: 2000 is not in 1 to"),
     ],
 )
 def test_impossible_choices_are_refused(options, message):
