@@ -7,6 +7,7 @@ usage, 130 interrupted. Everything heavy is imported inside the verb that needs 
 from __future__ import annotations
 
 import dataclasses
+import glob
 import inspect
 import itertools
 import sys
@@ -95,7 +96,8 @@ def _predict_settings(options: PredictOptions) -> PredictSettings:
 
 def _free_folder(verb: str, sources: Sequence[str]) -> Path:
     """runs/VERB/NAME after the first source, numbered if it exists."""
-    first = Path(sources[0].rstrip("/*?[]") or "pictures")
+    plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(sources[0]).parts)
+    first = Path(sources[0]) if Path(sources[0]).exists() else Path(*plain)
     base = Path("runs") / verb / (first.resolve().stem or "pictures")
     numbered = (base.with_name(f"{base.name}-{n}") for n in itertools.count(2))
     return next(path for path in itertools.chain([base], numbered) if not path.exists())

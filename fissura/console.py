@@ -77,6 +77,12 @@ def _guarded(function: Callable[[O], int], options: O) -> int:
             raise
         complain(f"this needs {error.name}: pip install 'fissura[{EXTRAS[error.name]}]'")
         return WRONG_USAGE
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stdout = None  # or Python flushes into the pipe at exit
+        return INTERRUPTED
+    except OSError as error:
+        complain(f"{error.filename or 'output'}: {error.strerror or error}; check path and disk")
+        return WRONG_USAGE
     except Exception as error:
         from fissura.types import InputError
 
@@ -88,7 +94,14 @@ def _guarded(function: Callable[[O], int], options: O) -> int:
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(f"fissura: {message}", file=sys.stderr, flush=True)
+    print(f"fissura: {_on_one_line(message)}", file=sys.stderr, flush=True)
+
+
+def _on_one_line(text: str) -> str:
+    """File names may hold line ends, terminal commands and bytes that are no text."""
+    from fissura.sources import shown
+
+    return shown(text)
 
 
 def print_json(document: Any) -> None:
@@ -182,10 +195,12 @@ class Progress:
         """So many of so many inputs are finished."""
         self._done, self.total = done, total
         if self._bar is not None:
-            text = line or self._label
+            from rich.markup import escape
+
+            text = escape(_on_one_line(line)) or self._label
             self._bar.update(self._task, completed=done, total=total, description=text)
         elif not self._quiet:
-            print(f"[{done}/{total}] {line or self._label}", flush=True)
+            print(f"[{done}/{total}] {_on_one_line(line) or self._label}", flush=True)
 
     def failed(self, line: str) -> None:
         """One input could not be used: said on standard error, and counted."""
@@ -224,7 +239,7 @@ class Tally:
     def lines(self) -> dict[str, str]:
         """The same for people."""
         told = {
-            name: f"{readable(found['value'])} {found['unit']} ({found['source']})"
+            name: f"{readable(found['value'])} {found['unit']} ({_on_one_line(found['source'])})"
             for name, found in self._extremes.items()
         }
         return {"pictures": str(self.pictures), "cracks": str(self.cracks), **told}
@@ -252,11 +267,13 @@ class PredictRun:
         """The pictures are counted and the folder for the results is ready."""
         self._progress.total = total + len(self._failures)
         self._out = out
-        self._write(f'{{\n"out": {_compact(out)},\n"results": [')
+        self._write(f'{{\n"out": {_compact(_on_one_line(out))},\n"results": [')
 
     def failed(self, source: str, error: Exception) -> None:
         """One input could not be used."""
-        self._failures.append({"source": source, "error": str(error)})
+        from fissura.report.parts.words import readable as decodable
+
+        self._failures.append({"source": decodable(source), "error": decodable(str(error))})
         self._progress.failed(str(error))
 
     def add(self, result: Result, document: dict[str, Any] | None) -> None:
@@ -286,7 +303,7 @@ class PredictRun:
         if self._failures:
             print(f"{'failed':9} {len(self._failures)}")
         page = Path(out) / "report.html"
-        print(f"{'results':9} {page if page.is_file() else out}")
+        print(f"{'results':9} {_on_one_line(str(page if page.is_file() else out))}")
 
     @property
     def exit_code(self) -> int:

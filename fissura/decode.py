@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.types import FloatMap
+from fissura.types import FloatMap, InputError
 
 _SATURATION = 80.0  # exp(80) still fits float32; beyond it the sigmoid is 0 or 1 anyway.
 
@@ -26,6 +26,9 @@ def crack_map(
     The logit difference is interpolated twice, to the network's input size and then to the
     picture's, before the sigmoid: once would be cheaper but not what the originals compute.
     """
+    if "logits" not in raw or len(raw["logits"]) != 2:
+        found = ", ".join(f"{name} {values.shape}" for name, values in raw.items())
+        raise InputError(f"model: gives {found or 'nothing'}; give one with two-class logits")
     background, crack = raw["logits"]
     margin = resample(resample(crack - background, network_size_hw), size_hw)
     return sigmoid(margin)

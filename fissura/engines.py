@@ -110,7 +110,10 @@ class OnnxRuntimeEngine:
         # Giving memory back costs a seventh of the time: worth it only for what is large.
         large = image.shape[0] * image.shape[1] > LARGE_PIXELS
         options = self._give_back if large else self._keep
-        arrays = self._session.run(None, {INPUT: _planes(image)}, options)
+        try:
+            arrays = self._session.run(None, {INPUT: _planes(image)}, options)
+        except Exception as error:  # As above; memory that runs out comes this way too.
+            raise _failed(self.card.path, self.name, image, error) from None
         return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
 
 
@@ -140,7 +143,10 @@ class OpenVinoEngine:
 
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
-        self._request.infer({INPUT: _planes(image)}, share_inputs=True)
+        try:
+            self._request.infer({INPUT: _planes(image)}, share_inputs=True)
+        except RuntimeError as error:
+            raise _failed(self.card.path, self.name, image, error) from None
         return {
             name: np.array(self._request.get_output_tensor(index).data[0], np.float32)
             for index, name in enumerate(self._outputs)
@@ -195,6 +201,14 @@ def _planes(image: UInt8Image) -> NDArray[np.float32]:
 def _missing(engine: str, extra: str) -> InputError:
     return InputError(
         f"engine {engine}: not installed; install it with `pip install 'fissura[{extra}]'`"
+    )
+
+
+def _failed(path: Path | None, engine: str, image: UInt8Image, error: Exception) -> InputError:
+    height, width = image.shape[:2]
+    reason = " ".join(str(error).split())[:160]
+    return InputError(
+        f"{path}: {engine} failed on {height}×{width} pixels ({reason}); give a smaller tile"
     )
 
 

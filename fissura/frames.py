@@ -311,6 +311,8 @@ def from_array(array: NDArray[Any], source: str = "array") -> Frame:
             f"{shown(source)}: expected a picture as H×W, H×W×1, H×W×3 or H×W×4, "
             f"got shape {pixels.shape}; reorder its axes"
         )
+    if pixels.dtype.kind in "iu" and pixels.dtype.name not in ("uint8", "uint16"):
+        raise InputError(f"{shown(source)}: {pixels.dtype} may mean any range; convert it to uint8")
     if pixels.dtype.kind == "f" and not -1e-6 <= pixels.min() <= pixels.max() <= 1 + 1e-6:
         raise InputError(f"{shown(source)}: {value_range(pixels)}; scale floats to [0, 1]")
     try:

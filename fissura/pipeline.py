@@ -6,6 +6,7 @@ enlarged by the network's input scale.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -155,13 +156,14 @@ def find_sources(
     sources: Sequence[str | Path], recursive: bool = False, on_error: OnError = refuse
 ) -> list[Path]:
     """The pictures behind files, folders and globs, each once; empty sources go to `on_error`."""
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for source in sources:
         try:
-            found.update(dict.fromkeys(find_images([source], recursive)))
+            for path in find_images([source], recursive):
+                found.setdefault(os.path.realpath(path), path)
         except InputError as error:
             on_error(str(source), error)
-    return list(found)
+    return list(found.values())
 
 
 def predict(

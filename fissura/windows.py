@@ -17,7 +17,7 @@ from fissura.types import FloatMap, InputError, Tile, UInt8Image
 GRIDS = (32, 16, 8, 4, 2, 1)
 """Tile origins are multiples of the first that fits: strided networks then sample alike."""
 
-WHOLE_PIXELS = 1_000_000
+WHOLE_NETWORK_PIXELS = 4_000_000
 TILE_BYTES = 800_000_000
 BYTES_PER_NETWORK_PIXEL = 300
 DEFAULT_OVERLAP = 64
@@ -35,11 +35,11 @@ def automatic_tile(
 ) -> tuple[int, int]:
     """Tile side and overlap for an image, None standing for a choice by size.
 
-    Up to one megapixel the whole image is one tile; beyond, a tile is as large as a network that
-    holds `bytes_per_network_pixel` at `input_scale` may be within 0.8 GB, a multiple of 32.
+    What gives the network up to 4 megapixels stays whole; beyond, a tile is as large as a network
+    that holds `bytes_per_network_pixel` at `input_scale` may be within 0.8 GB, a multiple of 32.
     """
     height, width = size_hw
-    if tile is None and height * width <= WHOLE_PIXELS:
+    if tile is None and height * width * input_scale**2 <= WHOLE_NETWORK_PIXELS:
         tile = max(height, width)
     elif tile is None:
         pixels = TILE_BYTES / (bytes_per_network_pixel * input_scale**2)

@@ -216,9 +216,9 @@ def test_ctrl_c_keeps_what_was_done(model: Path, folder: Path, tmp_path: Path) -
     assert 2 <= len(json.loads((out / "results.json").read_text())) < 300
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, *(f"data {verb}" for verb in DATA_VERBS)])
 def test_help_of_every_verb(verb: str) -> None:
-    done = fissura(verb, "--help")
+    done = fissura(*verb.split(), "--help")
     assert done.returncode == 0
     assert "--json" in done.stdout
 
@@ -227,11 +227,6 @@ def test_version() -> None:
     import fissura as package
 
     assert fissura("--version").stdout.strip() == f"fissura {package.__version__}"
-
-
-@pytest.mark.parametrize("verb", DATA_VERBS)
-def test_help_of_every_data_verb(verb: str) -> None:
-    assert "--json" in fissura("data", verb, "--help").stdout
 
 
 @pytest.mark.parametrize("verb", ["models", "protocols", "datasets"])
@@ -359,3 +354,47 @@ print([name for name in {absent!r} if name in sys.modules])
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_default_folder_of_a_pattern_is_named_after_its_folder(
+    model: Path, folder: Path, tmp_path: Path
+) -> None:
+    done = fissura("predict", "pictures/*.png", "--model", model, "--formats", "json")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "runs" / "predict").iterdir()] == ["pictures"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(model: Path, folder: Path) -> None:
+    out = folder / "wall1.png" / "inside"
+    done = fissura("predict", folder, "--model", model, "--out", out)
+    assert done.returncode == 2
+    assert "wall1.png" in one_line(done.stderr)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+def test_names_that_are_no_text_do_not_stop_the_run(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    shutil.copy(folder / "wall1.png", os.fsencode(folder) + b"/bad\xff\x1b[1m.png")
+    Path(os.fsdecode(os.fsencode(folder) + b"/empty\xfe.png")).touch()
+    args = ("predict", folder, "--model", model, "--formats", "json")
+    said, _ = process(*args, "--out", tmp_path / "plain").communicate(timeout=60)
+    assert "bad\\udcff\\x1b[1m.png" in said
+    document, _ = process(*args, "--out", tmp_path / "json", "--json").communicate(timeout=60)
+    assert "empty\\udcfe.png" in json.loads(document)["failed"][0]["source"]
+
+
+def test_one_picture_reached_twice_is_read_once(model: Path, folder: Path) -> None:
+    picture = folder / "wall1.png"
+    args = (os.path.relpath(picture), picture, folder, "--model", model, "--formats", "json")
+    assert json.loads(fissura("predict", *args, "--json").stdout)["summary"]["pictures"] == 2
+
+
+def test_whoever_stops_reading_sees_no_traceback(model: Path, folder: Path, tmp_path: Path) -> None:
+    args = ("predict", folder, "--model", model, "--formats", "json", "--out", tmp_path / "out")
+    with process(*args, "--json") as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert "Traceback" not in running.stderr.read()

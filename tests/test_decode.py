@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fissura.decode import crack_map, resample, sigmoid
+from fissura.types import InputError
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -64,3 +65,11 @@ def test_crack_map_keeps_the_size_asked_for_and_leaves_its_input_alone():
 def test_equal_logits_are_one_half():
     found = crack_map({"logits": np.full((2, 1, 1), 3, np.float32)}, (1, 1), (2, 2))
     assert found[0, 0] == 0.5
+
+
+@pytest.mark.parametrize(
+    "raw", [{}, {"boxes": np.zeros((2, 4, 4))}, {"logits": np.zeros((1, 4, 4))}]
+)
+def test_outputs_of_another_kind_are_refused(raw):
+    with pytest.raises(InputError, match="two-class logits"):
+        crack_map(raw, (8, 8), (8, 8))

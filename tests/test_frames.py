@@ -13,7 +13,7 @@ import pytest
 from fuzz_images import bomb_png, chunk, encoded, located, outcome, picture, seeds, write_mutants
 from PIL import Image
 
-from fissura.frames import find_images, read_image
+from fissura.frames import find_images, from_array, read_image
 from fissura.types import InputError
 
 RGB = picture()
@@ -391,3 +391,9 @@ def test_reading_leaves_no_file_open(tmp_path):
     for _ in range(5):
         read_image(path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint32])
+def test_integers_of_no_certain_range_are_refused(kind):
+    with pytest.raises(InputError, match=f"{np.dtype(kind)} may mean any range"):
+        from_array(np.full((4, 4, 3), 100, kind))

@@ -75,7 +75,7 @@ def test_resolve_takes_files_and_lists_what_ships(tmp_path):
 def test_foreign_checkpoints_are_sent_to_the_importer(tmp_path, suffix):
     path = tmp_path / f"iter_14000{suffix}"
     path.write_bytes(b"\x80\x02")
-    with pytest.raises(InputError, match="fissura import-weights"):
+    with pytest.raises(InputError, match="checkpoint of another program"):
         resolve(path)
 
 
@@ -191,3 +191,11 @@ def test_changed_weights_are_noticed(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="its weights are not those its notes name"):
         load_module(path)
+
+
+def test_field_numbers_beyond_32_bits_are_refused(tmp_path):
+    path = tmp_path / "odd.onnx"
+    graph = b"\x3a\x00"
+    path.write_bytes(graph + b"\xf2\x80\x80\x80\x10\x00")  # 14, but for a bit that others drop
+    with pytest.raises(InputError, match="is damaged"):
+        read_metadata(path)

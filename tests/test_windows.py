@@ -178,3 +178,9 @@ def test_automatic_tile_keeps_what_is_given():
     assert automatic_tile((3000, 4000), 64)[1] == 16
     assert automatic_tile((3000, 4000), None, 32)[1] == 32
     assert automatic_tile((8000, 8000), bytes_per_network_pixel=3000)[0] == 256
+
+
+def test_a_larger_enlargement_makes_smaller_tiles():
+    tile, _ = automatic_tile((1000, 1000), input_scale=8.0)
+    assert tile == 256
+    assert automatic_tile((1000, 1000), input_scale=2.0)[0] == 1000

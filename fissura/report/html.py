@@ -97,7 +97,8 @@ class HtmlWriter:
     def __exit__(self, *error: object) -> None:
         part = self._path.with_name("report.html.part")
         words = {"types": TYPE_WORDS, "colours": TYPE_COLOURS, "max_close_ups": MAX_CLOSE_UPS}
-        made = datetime.now().astimezone().strftime("%-d %B %Y, %H:%M")
+        now = datetime.now().astimezone()
+        made = f"{now.day} {now:%B %Y, %H:%M}"
         pieces = {name: _pieces(spool) for name, spool in self._spools.items()}
         template = self._page.get_template("page.html")
         stream = template.stream(all=self._summary, made=made, **words, **pieces)

@@ -61,7 +61,7 @@ def from_metadata(notes: Mapping[str, str], path: Path) -> ModelCard:
     if f"{PREFIX}name" not in notes:
         raise InputError(
             f"{path}: was not written by fissura (no model name inside); write it with"
-            " `fissura export`, or import a published checkpoint with `fissura import-weights`"
+            " `fissura export`"
         )
     try:
         found = {
@@ -100,8 +100,8 @@ def resolve(model: str | Path) -> Path:
     path = Path(model)
     if path.suffix.lower() in FOREIGN_SUFFIXES and path.exists():
         raise InputError(
-            f"{path}: is a checkpoint of another program; turn it into a model file with"
-            f" `fissura import-weights {path} --model NAME --out {path.stem}.safetensors`"
+            f"{path}: is a checkpoint of another program, which fissura does not read; give an"
+            " .onnx or .safetensors file of fissura's own"
         )
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return path

@@ -101,6 +101,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
     position = 0
     while position < len(data):
         key, position = _varint(data, position)
+        if not 8 <= key < 2**32:  # Other readers cut such a number off and see another field.
+            raise ValueError("no such field")
         start = position
         if key & 7 == 0:
             _, position = _varint(data, position)

@@ -11,7 +11,7 @@ import numpy as np
 from fissura.types import Crack, Measures, Quantity
 
 TYPE_WORDS = {
-    "longitudinal": "along the direction of travel (up the picture unless set), within 30°",
+    "longitudinal": "along the direction of travel, taken as up the picture, within 30°",
     "transverse": "across the direction of travel, within 30°",
     "diagonal": "between the two",
     "branched": "forks, with a good part of its length off the longest way through",
