@@ -122,7 +122,10 @@ def _quick(region: BoolMask, corner_xy: tuple[int, int]) -> Form:
 def _strands_and_widths(
     cut: list[Strand], junctions: Junctions, picture: Picture
 ) -> tuple[list[Strand], Widths]:
-    """Whole strands and widths: from the photograph if it shows the crack, else from the map."""
+    """Whole strands and widths: from the photograph if it shows the crack, else from the map.
+
+    A crack that its photograph does not show may be as thin as it likes.
+    """
     size_hw = picture.crack_map.shape[0], picture.crack_map.shape[1]
     ways = Ways(follow_map(picture.crack_map))
     if picture.image is not None:
@@ -134,7 +137,8 @@ def _strands_and_widths(
     centred = [centre_on_map(strand, picture.crack_map, junctions) for strand in cut]
     whole = [extend(strand, ways, size_hw) for strand in centred]
     reach = 1.5 * max(float(strand.half_width.max()) for strand in whole) + 6.0
-    return whole, map_widths(usable(whole, junctions), picture.crack_map, reach)
+    widths = map_widths(usable(whole, junctions), picture.crack_map, reach)
+    return whole, widths if picture.image is None else replace(widths, mean_low=0.0)
 
 
 def _crack(

@@ -22,6 +22,7 @@ from fissura.measure.fit import (
     model,
     normal_equations,
     solve,
+    solve_from,
 )
 from fissura.measure.paths import Points, normals
 from fissura.measure.profiles import OFFSET_STEP_PX, Profiles, across, offsets
@@ -52,6 +53,9 @@ MODEL_PX = 0.03
 
 WORST_SHARE = 0.4
 """A mean width known to no better than this share of itself (90 %) is not resolved."""
+
+LEAST_WIDTH_PX = 1.5
+LEAST_WIDTH_BLURS = 0.9
 
 WELL_KNOWN_BLUR = 0.15
 """Standard deviation of ln(sigma) below which one crack's blur helps to measure the others."""
@@ -94,6 +98,11 @@ def blur_prior(blur_px: float | None) -> Prior:
     if blur_px is None:
         return UNKNOWN_BLUR
     return Prior(0.5 * float(np.log(blur_px**2 + PIXEL_BLUR)), KNOWN_BLUR_SPREAD)
+
+
+def smallest_width(sigma: float) -> float:
+    """The least width that a profile with this blur tells from a darker, narrower crack."""
+    return max(LEAST_WIDTH_PX, LEAST_WIDTH_BLURS * sigma)
 
 
 def look(
@@ -181,7 +190,7 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
     area = np.bincount(group, found.area * found.count) / size
     own = beliefs_about_own(np.maximum(0.5, area / CONTRAST[0]))
     problem = Problem(mean, found.places, np.maximum(noise, 1e-3), shared, own)
-    state = solve(problem, State(shared[0], own[0]))
+    state = solve_from(problem, _starts(problem, area))
     residual = found.profiles - model(state, found.places)[group]
     if not _is_crack(state, residual, problem.noise):
         return None
@@ -202,11 +211,23 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
         mean=width,
         mean_low=max(0.0, width - error),
         mean_high=width + error,
-        resolved=error <= WORST_SHARE * width,
+        resolved=error <= WORST_SHARE * width and width >= smallest_width(state.sigma),
         source="photograph",
         ends=(Z90 * _end_spread(state, residual),) * 2,
         log_sigma=float(state.shared[0]) if known else None,
     )
+
+
+def _starts(problem: Problem, area: NDArray[np.float64]) -> list[State]:
+    """Where to begin: with the contrast believed in, and with the one of the darkest middle."""
+    believed = problem.shared[0]
+    darkest = float(np.clip(np.median((1 - problem.profiles).max(axis=1)), 0.05, 1.0))
+    starts = []
+    for contrast in (believed[1], darkest):
+        own = problem.own[0].copy()
+        own[:, W] = np.maximum(0.5, area / contrast)
+        starts.append(State(np.array([believed[0], contrast]), own))
+    return starts
 
 
 def _is_crack(state: State, residual: Profiles, noise: NDArray[np.float64]) -> bool:
@@ -219,7 +240,7 @@ def _is_crack(state: State, residual: Profiles, noise: NDArray[np.float64]) -> b
 def _end_spread(state: State, residual: Profiles) -> float:
     """Standard deviation of an end in pixels: the fainter the crack, the worse it is told."""
     single = float(np.sqrt((residual**2).mean()))
-    return 0.5 + 4.0 * single / max(float(np.median(state.depth)), 1e-3)
+    return 0.4 + 3.5 * single / max(float(np.median(state.depth)), 1e-3)
 
 
 def _groups(area: NDArray[np.float64]) -> NDArray[np.intp]:
