@@ -111,7 +111,8 @@ def models(options: ListOptions) -> int:
     told = ("summary", "licence", "trained_on", "threshold", "input_scale", "weights_sha256")
     keys = METADATA_KEYS if options.as_json else told
     listed = [
-        {"model": name} | {key: getattr(read_card(path), key) for key in keys}
+        {"model": name, "card": str(path.with_suffix(".md"))}
+        | {key: getattr(read_card(path), key) for key in keys}
         for name, path in shipped().items()
     ]
     return console.print_list(listed, options.as_json, "No weights are installed.")
@@ -165,7 +166,8 @@ def train(options: TrainOptions) -> int:
     out = options.resume or options.out or _free_folder("train", [config.name])
     if not options.resume:
         prepare_output(out, options.overwrite)
-        (out / "metrics.jsonl").unlink(missing_ok=True)
+        for name in ("metrics.jsonl", "last.pt", "best.safetensors"):
+            (out / name).unlink(missing_ok=True)
     with console.Progress("training", quiet=options.as_json) as progress:
         progress.total = config.iterations
         report = console.training_report(progress)

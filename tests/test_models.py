@@ -57,3 +57,9 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
         assert torch.equal(network(x)["logits"], loaded(x)["logits"])
     assert card.name == name
     assert len(card.weights_sha256) == 64
+
+
+@pytest.mark.parametrize("arguments", [{"blocks": (3, 1_000_000)}, {"classes": 0}])
+def test_networks_beyond_any_use_are_not_built(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be 1 to"):
+        MODELS["cgnet"](**arguments)

@@ -149,7 +149,7 @@ def keys(samples: Reader) -> list[Key]:
 
 
 def _add_baseline(job: Job, reports: dict[str, dict[str, Any]]) -> None:
-    validation = job.settings.validation or ("val" if job.split in KEPT_SPLITS else None)
+    validation = job.settings.validation or _validation_of(job)
     changes = {"baseline": False, "threshold": None, "validation": validation}
     settings = job.settings.model_copy(update=changes)
     protocols = job.protocols
@@ -161,6 +161,17 @@ def _add_baseline(job: Job, reports: dict[str, dict[str, Any]]) -> None:
     job = dataclasses.replace(job, settings=settings, protocols=protocols)
     for name, report in score(job, _baseline(job)).items():
         reports[name]["baseline"] = report
+
+
+def _validation_of(job: Job) -> str | None:
+    """`val` where held-back pictures are scored; None too for sets that have none to spare."""
+    if job.split not in KEPT_SPLITS:
+        return None
+    try:
+        job.samples("val")
+    except InputError:
+        return None
+    return "val"
 
 
 def _baseline(job: Job) -> Source:

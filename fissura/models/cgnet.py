@@ -18,6 +18,8 @@ from torch import Tensor, nn
 BN_EPS = 1e-3
 MEAN_RGB = (72.39239876, 82.90891754, 73.15835921)
 STD_RGB = (1.0, 1.0, 1.0)
+MOST_BLOCKS, MOST_CLASSES = 100, 1000
+"""Far beyond any use; a model file must not make us build a network that fills the memory."""
 
 
 class ConvNormAct(nn.Module):
@@ -155,6 +157,14 @@ class CGNet(nn.Module):
 
     def __init__(self, classes: int = 2, blocks: tuple[int, int] = (3, 21)) -> None:
         super().__init__()
+        if (
+            not all(1 <= count <= MOST_BLOCKS for count in blocks)
+            or not 1 <= classes <= MOST_CLASSES
+        ):
+            raise ValueError(
+                f"blocks must be 1 to {MOST_BLOCKS} and classes 1 to {MOST_CLASSES}, "
+                f"got {blocks} and {classes}"
+            )
         self.backbone = CGNetBackbone(blocks)
         self.decode_head = FCNHead(256, classes)
         self._initialise()

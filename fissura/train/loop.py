@@ -26,7 +26,7 @@ from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_
 from fissura.train.config import OptimiserSettings, TrainConfig
 from fissura.train.data import batch_drawer, load_training_data
 from fissura.train.schedule import learning_rate
-from fissura.train.tasks import Score, SegmentationTask
+from fissura.train.tasks import BadRunError, Score, SegmentationTask
 from fissura.types import InputError, Sample
 from fissura.weights.network import load_module, new_card, save_safetensors
 
@@ -37,10 +37,6 @@ BAD_RUN_AFTER = 3
 """Validations in a row without a single crack found before a run is given up."""
 
 Report = Callable[[dict[str, Any]], None]
-
-
-class BadRunError(InputError):
-    """Training went wrong in a way that more iterations do not mend."""
 
 
 @dataclass
@@ -140,7 +136,7 @@ def _start(config: TrainConfig) -> RunState:
         raise InputError(f"model: '{config.model}' is unknown; choose one of {', '.join(MODELS)}")
     try:
         network = MODELS[config.model](**config.arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"arguments: {config.model} does not take them ({error})") from error
     if config.warm_start:
         _warm_start(network, config.warm_start)

@@ -14,9 +14,13 @@ from fissura.decode import crack_map
 from fissura.train.config import LossSettings
 from fissura.train.data import at_network_scale
 from fissura.train.losses import segmentation_loss
-from fissura.types import Sample
+from fissura.types import InputError, Sample
 
 LEVELS = 100
+
+
+class BadRunError(InputError):
+    """Training went wrong in a way that more iterations do not mend."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class SegmentationTask:
         for sample in samples:
             images = at_network_scale(sample, self.input_scale).to(device)
             logits = network(self.normalise(images))["logits"][0].cpu().numpy()
+            if not np.isfinite(logits).all():
+                raise BadRunError(
+                    "validation: the network answers with values that are no numbers; lower "
+                    "optimiser.lr and start again"
+                )
             height, width = sample.image.shape[:2]
             network_hw = (images.shape[2], images.shape[3])
             probability = crack_map({"logits": logits}, (height, width), network_hw)
