@@ -52,8 +52,10 @@ def name_of(page: Path) -> str:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place with photographs, a data set in DIR, and a quick network that answers to cgnet."""
     monkeypatch.chdir(tmp_path)
-    for name in ("photographs", "DIR/images", "DIR/masks"):
+    for name in ("photographs", "DIR/images", "DIR/masks", "DIR/splits"):
         Path(name).mkdir(parents=True)
+    Path("DIR/splits/train.txt").write_text("0\n1\n2\n", "utf-8")
+    Path("DIR/splits/test.txt").write_text("3\n4\n5\n", "utf-8")
     for seed in range(6):
         crack = render_crack(CrackSpec(size_hw=(96, 128), angle_deg=25.0 * seed), seed=seed)
         cv2.imwrite(f"photographs/{seed}.jpg", crack.image[..., ::-1])
@@ -98,7 +100,7 @@ def test_quick_start_with_the_weights_that_ship(
     for command in commands(ROOT / "docs" / "quickstart.md")[:2]:
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, result.stderr
-    assert Path("results/report.html").is_file()
+    assert Path("measured/report.html").is_file()
     assert "longest" in result.stdout
 
 

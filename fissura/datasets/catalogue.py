@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fissura.types import InputError
+
 UNSTATED = "none stated"
 RESEARCH = "non-commercial research and education only"
 
@@ -38,6 +40,8 @@ KNOWN = (
 
 def listing(root: Path | str | None = None) -> list[dict[str, str | bool]]:
     """Every known set as a row of name, layout, source, terms and whether `root` holds it."""
+    if root and not Path(root).is_dir():
+        raise InputError(f"{root}: no such folder of data; check the path")
     folders = [Path(root) / one.name if root else None for one in KNOWN]
     return [
         {**asdict(one), "found": bool(folder and folder.is_dir())}

@@ -27,6 +27,10 @@ from fissura.types import InputError, Sample
 Progress = Callable[[int, int], None]
 Key = tuple[str, str]
 KEPT_SPLITS = frozenset({"test", "held_back", "held_back_clean"})
+UNSPLIT = (
+    "No kept-back split was asked for, so pictures that the network was trained on may be among"
+    " these; score --split test or held_back."
+)
 MAX_BASELINE_PICTURES = 40
 OVERLAP_LIST = Path("splits") / "test_overlaps_train.txt"
 
@@ -94,7 +98,12 @@ def evaluate(
     job = Job(Path(data), dataset, split, settings, protocols, progress)
     out = Path(out)
     prepare_output(out, settings.overwrite)
-    reports = score(job, open_source(predictions, settings))
+    try:
+        reports = score(job, open_source(predictions, settings))
+    except InputError:
+        if not any(out.iterdir()):
+            out.rmdir()
+        raise
     if protocol != "all":
         return scorecard.write(reports[protocol], out)
     return {name: scorecard.write(report, out / name) for name, report in reports.items()}
@@ -206,6 +215,7 @@ def _head(job: Job, name: str, source: Source, pictures: int) -> dict[str, Any]:
             "dataset": job.dataset or "pairs",
             "split": job.split or "all",
             "pictures": pictures,
+            "note": "" if job.split in KEPT_SPLITS else UNSPLIT,
         },
         "intervals": {
             "level": LEVEL,

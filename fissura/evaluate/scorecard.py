@@ -98,6 +98,8 @@ def markdown(report: Report) -> str:
         "",
         f"Threshold{value}: {chosen['how']}.",
     ]
+    if data["note"]:
+        lines.append(f"**{data['note']}**")
     if any(row["tolerance_px"] for row in report["results"]):
         lines.append(protocol["tolerance"])
     if intervals["resamples"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Literal
 
 from fissura.types import InputError, Measures, Quantity, Scale
@@ -13,6 +14,7 @@ Z90 = 1.645
 
 STATED_SCALE_UNCERTAINTY = 0.01
 FOCAL_UNCERTAINTY = 0.01
+SHAPE_TOLERANCE = 0.03
 DISTANCE_UNCERTAINTY = 0.02
 
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -59,16 +61,21 @@ def from_camera(focal_mm: float, sensor_w_mm: float, distance_mm: float, width_p
 def parse_gsd_from(text: str, size_hw: tuple[int, int]) -> Scale:
     """The scale of a picture of `size_hw` from `FOCAL,SENSOR,DISTANCE`, as "35mm,36x24mm,12m".
 
-    The sensor's longer side lies along the picture's longer side, however the camera was held.
+    The sensor's longer side lies along the picture's longer side, however the camera was held. The
+    picture must be the whole of what the sensor saw; `origin` says where its shape speaks against.
     """
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 3:
         raise InputError(f"gsd-from: {text!r} has {len(parts)} parts and not three; {_FORM}")
     focal, sensor, distance = parts
     sides = _sensor_mm(sensor, text)
-    return from_camera(
+    scale = from_camera(
         _length_mm(focal, text), max(sides), _length_mm(distance, text), max(size_hw)
     )
+    shape, picture = max(sides) / min(sides), max(size_hw) / max(min(size_hw), 1)
+    if abs(picture / shape - 1) <= SHAPE_TOLERANCE:
+        return scale
+    return replace(scale, origin=f"{scale.origin}; the picture has another shape: cropped?")
 
 
 def _length_mm(part: str, text: str) -> float:

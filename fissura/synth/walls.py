@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +127,18 @@ def _dressed(surface: FloatMap, scene: _Scene, rng: np.random.Generator) -> Floa
 
 
 def render_wall(
-    texture: Texture, seed: int = 0, size_hw: tuple[int, int] = (800, 1200)
+    texture: Texture, seed: int = 0, size_hw: tuple[int, int] = (800, 1200), *, joint: bool = True
 ) -> RenderedCrack:
     """Render a scene of two or three cracks, some branched, with a joint, a stain and a shadow.
+
+    A joint looks so much like a crack that networks take it for one; `joint` False leaves it out.
 
     Edges are ragged and the surface beside the cracks is worn, so it is a picture to look at and
     to detect cracks in; measure the measuring on `render_crack`.
     """
     if texture not in SCENES:
         raise InputError(f"texture {texture!r} has no scene: choose one of {sorted(SCENES)}.")
-    scene = SCENES[texture]
+    scene = SCENES[texture] if joint else replace(SCENES[texture], joint=None)
     margin = 6
     grown = (size_hw[0] + 2 * margin, size_hw[1] + 2 * margin)
     rng = np.random.default_rng([seed, 3])
@@ -184,7 +186,7 @@ def write_demo(folder: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     truth, paths = {}, []
     for name, (texture, seed) in DEMO.items():
-        crack = render_wall(texture, seed)
+        crack = render_wall(texture, seed, joint=False)
         jpeg = cv2.imencode(".jpg", crack.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])[1]
         (folder / name).write_bytes(jpeg.tobytes())
         truth[name] = truth_to_dict(crack, DEMO_MM_PER_PX)
