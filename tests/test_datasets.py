@@ -210,6 +210,10 @@ class TestHeldBack:
 
 
 class TestListingAndStats:
+    def test_listing_names_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="no such folder of data"):
+            listing(tmp_path / "nowhere")
+
     def test_listing(self, tmp_path: Path) -> None:
         (tmp_path / "cfd").mkdir()
         rows = {row["name"]: row for row in listing(tmp_path)}

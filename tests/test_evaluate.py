@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from fissura.config import PredictSettings
 from fissura.evaluate import PROTOCOLS, EvaluateSettings, black_hat, evaluate, open_baseline
 from fissura.evaluate.evaluation import Job, find_subsets
 from fissura.evaluate.protocols import find_protocols
+from fissura.metrics import Thresholds
 from fissura.types import InputError, Sample
 
 SIZE_HW = (40, 48)
@@ -346,3 +348,28 @@ def test_black_hat_on_crackforest(shared_data, tmp_path):
     assert ods[1] > 0.61
     assert ods[2] > 0.68
     assert value(report, "f1") <= ods[0]
+
+
+def test_trained_pictures_among_the_scored_are_said(wall, maps, tmp_path):
+    (wall / "splits").mkdir()
+    (wall / "splits" / "test.txt").write_text("a\nb\nc\n", "utf-8")
+    everything = run(maps, wall, tmp_path / "all")
+    kept = evaluate(maps, wall, None, "test", "honest", tmp_path / "kept", FEW)
+    assert "trained on" in everything["data"]["note"]
+    assert everything["data"]["note"] in (tmp_path / "all" / "report.md").read_text("utf-8")
+    assert kept["data"]["note"] == ""
+
+
+def test_a_failed_evaluation_leaves_no_empty_folder(wall, maps, tmp_path):
+    (maps / "b.png").unlink()
+    with pytest.raises(InputError, match="no prediction for picture 'b'"):
+        run(maps, wall, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_further_protocol_is_one_entry(wall, maps, tmp_path, monkeypatch):
+    strict = dataclasses.replace(PROTOCOLS["mmseg"], fixed=0.25, thresholds=Thresholds((0.25,)))
+    monkeypatch.setitem(PROTOCOLS, "strict", strict)
+    report = run(maps, wall, tmp_path / "out", "strict")
+    assert report["threshold"]["value"] == 0.25
+    assert 0 < value(report, "mean_iou") < 1

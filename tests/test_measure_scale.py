@@ -74,3 +74,9 @@ def test_an_unresolved_width_stays_a_bound_in_millimetres():
     assert crack.mm is not None
     assert crack.mm.width_mean.value is None
     assert crack.mm.width_mean.high > 0
+
+
+@pytest.mark.parametrize(("size_hw", "cropped"), [((4000, 6000), False), ((2160, 3840), True)])
+def test_a_picture_of_another_shape_than_the_sensor_is_noted(size_hw, cropped):
+    scale = parse_gsd_from("35mm,36x24mm,12m", size_hw)
+    assert ("cropped?" in scale.origin) == cropped
