@@ -176,9 +176,13 @@ class TorchEngine:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         import torch
 
-        batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2).float()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
-            outputs = self._network(batch)
+        bf16 = torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
+        try:
+            batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2).float()
+            with torch.inference_mode(), bf16:
+                outputs = self._network(batch)
+        except RuntimeError as error:  # torch's allocator says so when memory runs out
+            raise _failed(self.card.path, self.name, image, error) from None
         return {name: values[0].float().contiguous().numpy() for name, values in outputs.items()}
 
 

@@ -133,3 +133,15 @@ def test_default_engine_imports_no_torch_and_is_silent():
 
 def test_default_threads_are_the_cores_of_this_process():
     assert 1 <= available_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_torch_without_memory_is_one_sentence(monkeypatch):
+    torch = pytest.importorskip("torch")
+    engine = open_engine(model_folder() / "cgnet.safetensors")
+
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch.nn.Conv2d, "_conv_forward", full)
+    with pytest.raises(InputError, match=r"torch failed on 16×24 pixels .*give a smaller tile"):
+        engine.run(np.zeros((16, 24, 3), np.uint8))
