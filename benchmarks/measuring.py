@@ -1,6 +1,6 @@
 """How well cracks are measured: rendered cracks of known width and length, three kinds of input.
 
-    python benchmarks/measuring.py [--quick] [--model cgnet]
+    python benchmarks/measuring.py [--quick] [--model cgnet] [--limits]
 
 exact      the crack's own coverage as crack map, and the photograph
 degraded   an outline that is 1-2 px too wide, soft and wobbly, and the photograph
@@ -30,6 +30,9 @@ BLURS_PX = (0.5, 1.0, 1.8)
 ANGLES_DEG = tuple(7 + 22.5 * k for k in range(8))
 TEXTURES: tuple[Texture, ...] = ("concrete", "asphalt", "rubber")
 CONTRASTS = (0.7, 0.85, 0.93)
+LIMIT_WIDTHS_PX = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+LIMIT_BLURS_PX = (0.8, 1.8, 3.0)
+LIMIT_CONTRASTS = (0.85, 0.55, 0.4)
 SIZE_HW = (320, 360)
 LENGTH_PX = 220.0
 
@@ -88,16 +91,14 @@ CASES = (
 
 def model_case(name: str) -> tuple[Case, float]:
     """The shipped network's own map as input, and its threshold."""
-    from fissura import decode, engines
+    from fissura import engines, pipeline
+    from fissura.config import PredictSettings
 
     engine = engines.open_engine(name)
 
     def map_of(truth: RenderedCrack, spec: CrackSpec) -> FloatMap:
-        h, w = spec.size_hw
-        scale = engine.card.input_scale
-        grown = cv2.resize(truth.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        size = (grown.shape[0], grown.shape[1])
-        return decode.crack_map(engine.run(np.asarray(grown, np.uint8)), (h, w), size)
+        del spec
+        return pipeline.crack_map(truth.image, engine, PredictSettings())
 
     return Case(name, map_of), engine.card.threshold
 
@@ -185,12 +186,48 @@ def print_summary(outcomes: list[Outcome]) -> None:
     print(f"  time: {1000 * np.median([o.seconds for o in outcomes]):.0f} ms a crack")
 
 
+def limits() -> None:
+    """Fine, pale and blurred cracks, exact map and photograph: one table row a cell."""
+    print("| contrast | blur | width | told | bias px | interval covers |\n|-|-|-|-|-|-|")
+    for contrast, blur, width in itertools.product(
+        LIMIT_CONTRASTS, LIMIT_BLURS_PX, LIMIT_WIDTHS_PX
+    ):
+        outcomes = []
+        for number, (texture, angle) in enumerate(itertools.product(TEXTURES, ANGLES_DEG[::2])):
+            spec = CrackSpec(
+                size_hw=SIZE_HW,
+                width_px=width,
+                angle_deg=angle,
+                length_px=LENGTH_PX,
+                texture=texture,
+                contrast=contrast,
+                wander=0.15,
+                blur_px=blur,
+            )
+            outcomes.append(measure(CASES[0], render_crack(spec, 9000 + number), spec, 0.5))
+        print(f"| {contrast:g} | {blur:g} | {width:g} | {_limit_cells(outcomes)} |", flush=True)
+
+
+def _limit_cells(outcomes: list[Outcome]) -> str:
+    told = [(o.found.width_mean, o.width) for o in outcomes if o.found]
+    told = [(width, truth) for width, truth in told if width.value is not None]
+    if not told:
+        return f"0/{len(outcomes)} | | "
+    bias = np.mean([width.value - truth for width, truth in told if width.value is not None])
+    cover = np.mean([_covers(width, truth) for width, truth in told])
+    return f"{len(told)}/{len(outcomes)} | {bias:+.2f} | {cover:.0%}"
+
+
 def main() -> None:
     """Render, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="two angles instead of eight")
     parser.add_argument("--model", help="also measure on this network's own maps")
+    parser.add_argument("--limits", action="store_true", help="fine, pale and blurred cracks only")
     options = parser.parse_args()
+    if options.limits:
+        limits()
+        return
     cases = [(case, 0.5) for case in CASES]
     if options.model:
         cases.append(model_case(options.model))

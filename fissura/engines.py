@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.pixels import to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import ModelCard, companion, read_card, resolve
 
@@ -111,7 +112,7 @@ class OnnxRuntimeEngine:
         large = image.shape[0] * image.shape[1] > LARGE_PIXELS
         options = self._give_back if large else self._keep
         try:
-            arrays = self._session.run(None, {INPUT: _planes(image)}, options)
+            arrays = self._session.run(None, {INPUT: to_planes(image)}, options)
         except Exception as error:  # As above; memory that runs out comes this way too.
             raise _failed(self.card.path, self.name, image, error) from None
         return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
@@ -144,7 +145,7 @@ class OpenVinoEngine:
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         try:
-            self._request.infer({INPUT: _planes(image)}, share_inputs=True)
+            self._request.infer({INPUT: to_planes(image)}, share_inputs=True)
         except RuntimeError as error:
             raise _failed(self.card.path, self.name, image, error) from None
         return {
@@ -195,11 +196,6 @@ def _choose(path: Path, precision: str) -> str:
 def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InputError(f"{setting}: {value!r} is unknown; choose from {', '.join(choices)}")
-
-
-def _planes(image: UInt8Image) -> NDArray[np.float32]:
-    """H×W×3 uint8 → 1×3×H×W float32."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]
 
 
 def _missing(engine: str, extra: str) -> InputError:

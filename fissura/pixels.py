@@ -86,3 +86,8 @@ def upright(rgb: UInt8Image, orientation: int) -> UInt8Image:
         rgb = np.asarray(cv2.transpose(rgb), np.uint8)
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return rgb if flip is None else np.asarray(cv2.flip(rgb, flip), np.uint8)
+
+
+def to_planes(image: UInt8Image) -> NDArray[np.float32]:
+    """H×W×3 uint8 → 1×3×H×W float32, as networks take pictures."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fissura.export.check import Agreement, Run, compare, random_pictures
+from fissura.pixels import to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import PREFIX, ModelCard, to_metadata
 from fissura.weights.network import Deployed, state_sha256
@@ -89,7 +90,7 @@ def torch_run(network: Deployed) -> Run:
 
     def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
         with torch.inference_mode():
-            outputs = network(torch.from_numpy(_planes(image)))
+            outputs = network(torch.from_numpy(to_planes(image)))
         return {name: values[0].numpy() for name, values in outputs.items()}
 
     return run
@@ -103,7 +104,7 @@ def onnx_run(model: bytes) -> Run:
     names = [output.name for output in session.get_outputs()]
 
     def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        arrays = session.run(None, {INPUT: _planes(image)})
+        arrays = session.run(None, {INPUT: to_planes(image)})
         return {name: array[0] for name, array in zip(names, arrays, strict=True)}
 
     return run
@@ -175,7 +176,3 @@ def _silence() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _planes(image: UInt8Image) -> NDArray[np.float32]:
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]
