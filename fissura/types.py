@@ -64,18 +64,21 @@ class Frame:
 class Sample:
     """A picture of a data set with its truth: H×W×3 uint8 RGB, bool H×W (None where unmasked).
 
-    `name` is the stem below the set's image folder, `set` the data set's name.
+    `name` is the stem below the set's image folder, `set` the data set's name; `region` is the
+    area that counts in a score (bool H×W), None where all of it does.
     """
 
     image: UInt8Image
     mask: BoolMask | None
     name: str
     set: str
+    region: BoolMask | None = None
 
     def __post_init__(self) -> None:
-        if self.mask is not None:
-            want, got = self.image.shape[:2], self.mask.shape
-            _require(want == got, f"{self.set}/{self.name}: picture {want} but mask {got} (H, W)")
+        want = self.image.shape[:2]
+        for what, array in (("mask", self.mask), ("region mask", self.region)):
+            got = want if array is None else array.shape
+            _require(want == got, f"{self.set}/{self.name}: picture {want} but {what} {got} (H, W)")
 
 
 @dataclass(frozen=True)
