@@ -20,18 +20,22 @@ def crack_map(
     raw: Mapping[str, NDArray[np.float32]],
     size_hw: tuple[int, int],
     network_size_hw: tuple[int, int],
+    output: str = "logits",
 ) -> FloatMap:
-    """Probability of crack, H×W, from `raw["logits"]` (2×h×w: background, crack).
+    """Probability of crack, H×W, from `raw[output]`: K×h×w logits of crack, or background, crack.
 
-    The logit difference is interpolated twice, to the network's input size and then to the
-    picture's, before the sigmoid: once would be cheaper but not what the originals compute.
+    The logit (or the difference of the two) is interpolated twice, to the network's input size and
+    then to the picture's, before the sigmoid: once would be cheaper but not what the originals
+    compute.
     """
-    if "logits" not in raw or len(raw["logits"]) != 2:
+    if output not in raw or len(raw[output]) not in (1, 2):
         found = ", ".join(f"{name} {values.shape}" for name, values in raw.items())
-        raise InputError(f"model: gives {found or 'nothing'}; give one with two-class logits")
-    background, crack = raw["logits"]
-    margin = resample(resample(crack - background, network_size_hw), size_hw)
-    return sigmoid(margin)
+        raise InputError(
+            f"model: gives {found or 'nothing'}; give one with {output} of one or two classes"
+        )
+    logits = raw[output]
+    margin = logits[0] if len(logits) == 1 else logits[1] - logits[0]
+    return sigmoid(resample(resample(margin, network_size_hw), size_hw))
 
 
 def resample(values: FloatMap, size_hw: tuple[int, int]) -> FloatMap:

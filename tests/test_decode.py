@@ -71,5 +71,5 @@ def test_equal_logits_are_one_half():
     "raw", [{}, {"boxes": np.zeros((2, 4, 4))}, {"logits": np.zeros((1, 4, 4))}]
 )
 def test_outputs_of_another_kind_are_refused(raw):
-    with pytest.raises(InputError, match="two-class logits"):
+    with pytest.raises(InputError, match="one or two classes"):
         crack_map(raw, (8, 8), (8, 8))

@@ -153,7 +153,11 @@ class CGNet(nn.Module):
 
     MEAN_RGB: ClassVar[tuple[float, float, float]] = MEAN_RGB
     STD_RGB: ClassVar[tuple[float, float, float]] = STD_RGB
+    CHANNELS: ClassVar[str] = "rgb"
     INPUT_SCALE: ClassVar[float] = 2.0
+    THRESHOLD: ClassVar[float] = 0.5
+    TILE: ClassVar[int | None] = None
+    OVERLAP: ClassVar[int | None] = None
 
     def __init__(self, classes: int = 2, blocks: tuple[int, int] = (3, 21)) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -31,15 +31,21 @@ class ModelCard:
     """What a model file says about itself.
 
     `name` and `arguments` rebuild the network from MODELS; `input_scale` enlarges a photograph
-    before the network sees it; `threshold` turns the crack map into a mask; `weights_sha256` is
-    the hash of the tensors (see `network.state_sha256`), the same in ONNX and safetensors.
+    before the network sees it; `channels` is the order in which the network itself takes colours
+    (what runs it is given RGB); `tile` and `overlap` are the longest side and the least overlap of
+    a tile in network pixels, None where memory alone decides; `threshold` turns the crack map into
+    a mask; `weights_sha256` is the hash of the tensors (see `network.state_sha256`), the same in
+    ONNX and safetensors.
     """
 
     name: str
     mean_rgb: tuple[_Finite, _Finite, _Finite]
     std_rgb: tuple[_Above0, _Above0, _Above0]
     arguments: dict[str, Any] = field(default_factory=dict)
+    channels: Literal["rgb", "bgr"] = "rgb"
     input_scale: Annotated[float, Field(gt=0, le=16)] = 1.0
+    tile: Annotated[int, Field(ge=32, le=100_000)] | None = None
+    overlap: Annotated[int, Field(ge=0, le=100_000)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     weights_sha256: str = ""
     licence: str = ""

@@ -24,19 +24,30 @@ class Deployed(nn.Module):
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
         self.network = network
+        self.flip = card.channels == "bgr"
         self.register_buffer("mean", torch.tensor(card.mean_rgb).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(card.std_rgb).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """N×3×H×W → the network's named outputs."""
-        outputs: dict[str, Tensor] = self.network((image - self.mean) / self.std)
+        x = (image - self.mean) / self.std
+        outputs: dict[str, Tensor] = self.network(x.flip(1) if self.flip else x)
         return outputs
 
 
 def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:
-    """A card with the normalisation and input scale that the network's class states."""
+    """A card with what the network's class states: normalisation, scale, tile, threshold."""
     kind: Any = MODELS[name]
-    own = {"mean_rgb": kind.MEAN_RGB, "std_rgb": kind.STD_RGB, "input_scale": kind.INPUT_SCALE}
+    stated = {
+        "mean_rgb": "MEAN_RGB",
+        "std_rgb": "STD_RGB",
+        "channels": "CHANNELS",
+        "input_scale": "INPUT_SCALE",
+        "tile": "TILE",
+        "overlap": "OVERLAP",
+        "threshold": "THRESHOLD",
+    }
+    own = {key: getattr(kind, attribute) for key, attribute in stated.items()}
     return ModelCard(name=name, arguments=arguments or {}, **(own | notes))
 
 

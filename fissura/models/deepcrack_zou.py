@@ -1,0 +1,178 @@
+"""DeepCrack after SegNet: encoder and decoder fused at five scales, as released in PyTorch.
+
+Zou, Zhang, Li, Qi, Wang, Wang: "DeepCrack: Learning Hierarchical Convolutional Features for Crack
+Detection", IEEE Transactions on Image Processing 28(3), 2019. The release has no batch norm, unlike
+the paper. Parameter names are those of the release, so that its checkpoints load by name.
+
+Shapes: N batch, H×W network input, h×w the same rounded up to multiples of 16; encoder and decoder
+stage k runs at h/2ᵏ⁻¹ × w/2ᵏ⁻¹.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+STRIDE = 16
+LEAST_SIDE = 32
+WIDTHS = (64, 128, 256, 512, 512)
+DEPTHS = (2, 2, 3, 3, 3)
+DECODER = ((64, 64), (128, 64), (256, 256, 128), (512, 512, 256), (512, 512, 512))
+"""Output channels of each decoder convolution, stages 1 to 5."""
+FUSION = 64
+
+
+class ConvReLU(nn.Module):
+    """3×3 convolution with bias, ReLU."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(c_in, c_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×c_in×h×w → N×c_out×h×w."""
+        return functional.relu(self.conv(x))
+
+
+class Stage(nn.Module):
+    """Convolutions of one scale; `channels` are the input's and every output's."""
+
+    def __init__(self, *channels: int) -> None:
+        super().__init__()
+        pairs = zip(channels, channels[1:], strict=False)
+        self.nn = nn.Sequential(*(ConvReLU(c_in, c_out) for c_in, c_out in pairs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×c×h×w → N×c'×h×w."""
+        out: Tensor = self.nn(x)
+        return out
+
+
+class Pool(nn.Module):
+    """Halves the map by the largest value of 2×2 windows and remembers where it stood.
+
+    Of equal values the first in reading order counts, which matters: behind a ReLU a third of the
+    windows hold nothing but zeros, and the decoder writes other values to the remembered places.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """N×C×h×w → values and flat places y·w + x, both N×C×⌊h/2⌋×⌊w/2⌋."""
+        values, places = functional.max_pool2d(x, 2, 2, return_indices=True)
+        return values, places
+
+
+class Unpool(nn.Module):
+    """Puts values back to the places that `Pool` remembered, zeros elsewhere."""
+
+    def forward(self, values: Tensor, places: Tensor, like: Tensor) -> Tensor:
+        """N×C×⌊h/2⌋×⌊w/2⌋ → N×C×h×w, the size of `like`, which the places were found in."""
+        return functional.max_unpool2d(values, places, 2, 2, output_size=like.shape[-2:])
+
+
+class Fusion(nn.Module):
+    """Encoder and decoder features of one scale → one map of logits at full size."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.nn = ConvReLU(channels, FUSION)
+        self.conv = nn.Conv2d(FUSION, 1, 3, padding=1)
+
+    def forward(self, encoded: Tensor, decoded: Tensor) -> Tensor:
+        """Two maps N×c×h/s×w/s → N×1×h×w."""
+        joint = torch.cat([encoded, decoded], dim=1)
+        if self.scale > 1:
+            joint = functional.interpolate(
+                joint, scale_factor=self.scale, mode="bilinear", align_corners=False
+            )
+        logits: Tensor = self.conv(self.nn(joint))
+        return logits
+
+
+class DeepCrackZou(nn.Module):
+    """Logits of crack at full size: the fused map and the five scales' own, `side1` the finest.
+
+    Input: N×3×H×W float32, **blue, green, red**, in 0…1. Sides that are no multiple of 16, or
+    below 32, are continued by mirroring at the right and the bottom and cut off again; the release
+    fails there.
+    """
+
+    MEAN_RGB: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
+    STD_RGB: ClassVar[tuple[float, float, float]] = (255.0, 255.0, 255.0)
+    CHANNELS: ClassVar[str] = "bgr"
+    INPUT_SCALE: ClassVar[float] = 1.0
+    THRESHOLD: ClassVar[float] = 0.5
+    TILE: ClassVar[int | None] = 512
+    OVERLAP: ClassVar[int | None] = 128
+
+    def __init__(self) -> None:
+        super().__init__()
+        entering = (3, *WIDTHS[:-1])
+        for k, (c_in, width, depth) in enumerate(zip(entering, WIDTHS, DEPTHS, strict=True), 1):
+            self.add_module(f"down{k}", Stage(c_in, *[width] * depth))
+        for k, (width, channels) in enumerate(zip(WIDTHS, DECODER, strict=True), 1):
+            self.add_module(f"up{k}", Stage(width, *channels))
+        for k in range(5, 0, -1):
+            self.add_module(f"fuse{k}", Fusion(WIDTHS[k - 1] + DECODER[k - 1][-1], 2 ** (k - 1)))
+        self.final = nn.Conv2d(5, 1, 3, padding=1)
+        self.pool, self.unpool = Pool(), Unpool()
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He normal over fan-in with zero biases, as the paper states."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """N×3×H×W → {"logits", "side1" … "side5"}, each N×1×H×W."""
+        height, width = x.shape[-2:]
+        x = mirror_to_stride(x)
+        encoded, decoded = self.features(x)
+        sides = [
+            self.get_submodule(f"fuse{k}")(encoded[k - 1], decoded[k - 1]) for k in FINEST_LAST
+        ]
+        logits = self.final(torch.cat(sides, dim=1))
+        named = dict(zip(("logits", *SIDES), (logits, *sides[::-1]), strict=True))
+        return {name: values[..., :height, :width] for name, values in named.items()}
+
+    def features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """N×3×h×w → results of the encoder's stages before pooling and of the decoder's, 1 to 5."""
+        encoded: list[Tensor] = []
+        places: list[Tensor] = []
+        for k in range(1, 6):
+            encoded.append(self.get_submodule(f"down{k}")(x))
+            x, place = self.pool(encoded[-1])
+            places.append(place)
+        decoded: list[Tensor] = []
+        for k in range(5, 0, -1):
+            x = self.unpool(x, places[k - 1], encoded[k - 1])
+            x = self.get_submodule(f"up{k}")(x)
+            decoded.insert(0, x)
+        return encoded, decoded
+
+
+FINEST_LAST = (5, 4, 3, 2, 1)
+SIDES = ("side1", "side2", "side3", "side4", "side5")
+
+
+def mirror_to_stride(x: Tensor) -> Tensor:
+    """N×C×H×W → N×C×h×w, continued at right and bottom by mirroring without repeating the edge.
+
+    Written with indices because padding needs a side longer than what is added.
+    """
+    height, width = x.shape[-2:]
+    return x[:, :, _mirrored(height, x.device)][:, :, :, _mirrored(width, x.device)]
+
+
+def _mirrored(side: int, device: torch.device) -> Tensor:
+    """Places 0 … side−1 and back again, until a multiple of 16 from 32 on is reached."""
+    wanted = torch.sym_max(LEAST_SIDE, (side + STRIDE - 1) // STRIDE * STRIDE)
+    period = torch.sym_max(2 * (side - 1), 1)
+    places = torch.arange(wanted, device=device) % period
+    return torch.minimum(places, period - places) if side > 1 else torch.zeros_like(places)
