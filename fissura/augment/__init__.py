@@ -1,0 +1,55 @@
+"""Random changes of a picture and its mask together, driven by a generator that is passed in.
+
+Pictures are H×W×3 uint8 RGB, masks bool H×W. One file per recipe; recipes do not know each other.
+"""
+
+from __future__ import annotations
+
+from fissura.augment.liu import Affine, flip_once, move_sometimes, squeeze, warp_twice
+from fissura.augment.mmseg import (
+    balanced_crop,
+    distort_photometrically,
+    fit_into_box,
+    pad_to_square,
+)
+from fissura.augment.varied import Appearance, Geometry, change_appearance, random_crop
+from fissura.augment.zou import (
+    VIEWS,
+    blur_sometimes,
+    jitter_colour,
+    random_view,
+    shift_brightness,
+    shift_hue,
+    stretch_contrast,
+    stretch_saturation,
+    take_view,
+    valid_rectangle,
+    view_matrix,
+)
+
+__all__ = [
+    "VIEWS",
+    "Affine",
+    "Appearance",
+    "Geometry",
+    "balanced_crop",
+    "blur_sometimes",
+    "change_appearance",
+    "distort_photometrically",
+    "fit_into_box",
+    "flip_once",
+    "jitter_colour",
+    "move_sometimes",
+    "pad_to_square",
+    "random_crop",
+    "random_view",
+    "shift_brightness",
+    "shift_hue",
+    "squeeze",
+    "stretch_contrast",
+    "stretch_saturation",
+    "take_view",
+    "valid_rectangle",
+    "view_matrix",
+    "warp_twice",
+]
