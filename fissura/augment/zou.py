@@ -39,11 +39,6 @@ def take_view(image: UInt8Image, mask: BoolMask, index: int, side: int = 512) ->
     return mirror(*view) if mirror else view
 
 
-def random_view(image: UInt8Image, mask: BoolMask, side: int, rng: Generator) -> Pair:
-    """One of the 135 views, each as likely."""
-    return take_view(image, mask, int(rng.integers(VIEWS)), side)
-
-
 def view_matrix(size_hw: tuple[int, int], index: int, side: int) -> NDArray[np.float64]:
     """2×3 matrix from x, y of a view, before it is mirrored, to x, y of the picture."""
     if not 0 <= index < VIEWS:

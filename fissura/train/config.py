@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,12 +18,15 @@ class DataSettings(Settings):
     relative to the others. `validation` is the share of the training part that chooses the
     threshold and the best checkpoint, the split `val` of every command and so always the same;
     `validation_limit` thins it. Held-back pictures are never read.
+    `order`: `weighted` draws each picture by its set's weight, with replacement; `shuffled` takes
+    every picture once per epoch and drops what fills no batch at its end, as the releases do.
     """
 
     root: Path
     sets: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
     validation: float = VAL_FRACTION
     validation_limit: int = Field(default=60, ge=1)
+    order: Literal["weighted", "shuffled"] = "weighted"
 
     @model_validator(mode="after")
     def _one_validation_split(self) -> Self:
@@ -32,6 +35,12 @@ class DataSettings(Settings):
                 f"validation is {VAL_FRACTION:g} in every run, or evaluating with --validation val"
                 " would see training pictures; leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _equal_weights_where_shuffled(self) -> Self:
+        if self.order == "shuffled" and len(set(self.sets.values())) > 1:
+            raise ValueError("order: shuffled takes every picture as often; give equal weights")
         return self
 
 
@@ -68,13 +77,45 @@ class MmsegAugment(Settings):
     max_share: float = Field(default=0.99, gt=0, le=1)
 
 
+class ZouAugment(Settings):
+    """Zou's recipe: 9 rotations × 3 mirrors × 5 crops of each picture, then colour and focus.
+
+    `offline: false` takes pictures as they are, cut beforehand to a stage's `crop`. With order
+    `shuffled` an epoch has every one of the 135 views of every picture. `colour` and `blur` are
+    the chances of those two steps, inside which chance decides again.
+    """
+
+    recipe: Literal["zou"]
+    offline: bool = True
+    colour: float = Field(default=0.5, ge=0, le=1)
+    blur: float = Field(default=0.2, ge=0, le=1)
+
+
+class LiuAugment(Settings):
+    """Liu's recipe: squeeze to `size_wh` (else a stage's `crop`, squared), then at most one flip.
+
+    `affine` adds, every second time, a rotation by up to 45°, a scale of 0.8…1.2 and a shift.
+    """
+
+    recipe: Literal["liu"]
+    size_wh: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] | None = None
+    flips: bool = True
+    affine: bool = False
+
+
+Augment: TypeAlias = VariedAugment | MmsegAugment | ZouAugment | LiuAugment
+
+
 class Stage(Settings):
-    """A stretch of training with one crop side in network pixels and one range of scale."""
+    """A stretch of training with one crop side in network pixels and one range of scale.
+
+    The recipes `zou` and `liu` scale nothing.
+    """
 
     iterations: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     crop: int = Field(ge=32)
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
 
     @model_validator(mode="after")
     def _rising_scale(self) -> Self:
@@ -126,7 +167,7 @@ class TrainConfig(Settings):
     warm_start: Path | None = None
     input_scale: float = Field(default=1.0, gt=0)
     data: DataSettings
-    augment: VariedAugment | MmsegAugment = Field(default=VariedAugment(), discriminator="recipe")
+    augment: Augment = Field(default=VariedAugment(), discriminator="recipe")
     stages: tuple[Stage, ...] = Field(min_length=1)
     loss: LossSettings = LossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -134,7 +175,7 @@ class TrainConfig(Settings):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     validate_every: int = Field(default=200, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -143,6 +184,18 @@ class TrainConfig(Settings):
     def _default_recipe(cls, given: Any) -> Any:
         """A section without `recipe`, as `--set augment.blur=0` makes one, is of the default."""
         return {"recipe": "varied"} | given if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _stages_suit_the_recipe(self) -> Self:
+        if not isinstance(self.augment, ZouAugment | LiuAugment):
+            return self
+        name = self.augment.recipe
+        if any(stage.scale != (1, 1) for stage in self.stages):
+            raise ValueError(f"stages.scale: the recipe {name} scales nothing; leave it out")
+        size_wh = self.augment.size_wh if isinstance(self.augment, LiuAugment) else None
+        if size_wh and any(stage.crop != max(size_wh) for stage in self.stages):
+            raise ValueError(f"stages.crop: augment.size_wh is {list(size_wh)}; set its larger one")
+        return self
 
     @property
     def iterations(self) -> int:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from functools import lru_cache
 
 import cv2
 import numpy as np
 import torch
-from numpy.random import Generator
+from numpy.typing import NDArray
 from torch import Tensor
 
-from fissura.augment import (
-    Appearance,
-    Geometry,
-    balanced_crop,
-    change_appearance,
-    distort_photometrically,
-    fit_into_box,
-    pad_to_square,
-    random_crop,
-)
-from fissura.datasets import DATASETS
-from fissura.train.config import DataSettings, MmsegAugment, Stage, VariedAugment
+from fissura.datasets import Reader, open_dataset
+from fissura.train.config import DataSettings, Stage, TrainConfig, ZouAugment
+from fissura.train.recipes import Colour, build_recipe
 from fissura.types import InputError, Sample
-
-Colour: TypeAlias = tuple[float, float, float]
-Pair: TypeAlias = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-Change: TypeAlias = Callable[[Sample, Stage, Generator], Pair]
 
 
 @dataclass(frozen=True)
@@ -54,19 +41,20 @@ def load_training_data(settings: DataSettings) -> TrainingData:
         folder = settings.root / name
         if not folder.is_dir():
             raise InputError(f"data.sets: {folder} is not there; set data.root or remove '{name}'")
-        part = _read(folder, "train")
+        part = _read(open_dataset(folder, split="train"))
         train.extend(part)
         weights.extend([weight] * len(part))
+        spare = None
         with suppress(InputError):  # a set of one or two sequences has none to spare
-            validation.extend(_read(folder, "val"))
+            spare = open_dataset(folder, split="val")
+        validation.extend(_read(spare) if spare else [])
     if not train or not validation:
         raise InputError(f"data.root: {settings.root} holds no pairs of pictures and masks")
     chances = np.asarray(weights) / np.sum(weights)
     return TrainingData(tuple(train), chances, _thin(validation, settings.validation_limit))
 
 
-def _read(folder: Path, split: str) -> list[Sample]:
-    reader = DATASETS["pairs"](folder, split)
+def _read(reader: Reader) -> list[Sample]:
     samples = (reader[index] for index in range(len(reader)))
     return [sample for sample in samples if sample.mask is not None]
 
@@ -80,52 +68,80 @@ def _thin(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
 
 
 def batch_drawer(
-    data: TrainingData, augment: VariedAugment | MmsegAugment, mean_rgb: Colour, seed: int
-) -> Callable[[int, Stage], tuple[Tensor, Tensor]]:
+    data: TrainingData, config: TrainConfig, mean_rgb: Colour
+) -> Callable[[int], tuple[Tensor, Tensor]]:
     """A function of the iteration alone, so that a resumed run sees what it would have seen.
 
-    It returns pictures N×3×S×S float32 RGB in 0…255 and labels N×S×S int64, 255 ignored.
+    It returns pictures N×3×H×W float32 RGB in 0…255 and labels N×H×W int64, 255 ignored.
+    Raises InputError where the pictures do not suit the recipe or fill no batch.
     """
-    change = _varied(augment) if isinstance(augment, VariedAugment) else _mmseg(augment, mean_rgb)
+    recipe = build_recipe(config.augment, mean_rgb)
+    items = len(data.train) * recipe.copies
+    _require_suitable(data.train, items, config)
 
-    def draw(iteration: int, stage: Stage) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((seed, iteration))
-        chosen = rng.choice(len(data.train), stage.batch_size, p=data.chances)
-        pairs = [change(data.train[index], stage, rng) for index in chosen]
+    def draw(iteration: int) -> tuple[Tensor, Tensor]:
+        stage = config.stage_at(iteration)
+        rng = np.random.default_rng((config.seed, iteration))
+        if config.data.order == "shuffled":
+            chosen = shuffled_items(iteration, config.stages, items, config.seed)
+            pictures, copies = np.divmod(chosen, recipe.copies)
+        else:
+            pictures = rng.choice(len(data.train), stage.batch_size, p=data.chances)
+            copies = rng.integers(recipe.copies, size=stage.batch_size)
+        pairs = [
+            recipe.change(data.train[picture], stage, int(copy), rng)
+            for picture, copy in zip(pictures, copies, strict=True)
+        ]
         images = torch.from_numpy(np.stack([image for image, _ in pairs]))
         labels = torch.from_numpy(np.stack([label for _, label in pairs]).astype(np.int64))
-        return images.permute(0, 3, 1, 2).float(), labels  # N×S×S×3 → N×3×S×S
+        return images.permute(0, 3, 1, 2).float(), labels  # N×H×W×3 → N×3×H×W
 
     return draw
 
 
-def _varied(settings: VariedAugment) -> Change:
-    values = settings.model_dump(exclude={"recipe"})
-    turns = {name: values.pop(name) for name in ("rotation_deg", "quarter_turns", "mirror")}
-    appearance = Appearance(**values)
+def _require_suitable(samples: Sequence[Sample], items: int, config: TrainConfig) -> None:
+    largest = max(stage.batch_size for stage in config.stages)
+    if config.data.order == "shuffled" and items < largest:
+        raise InputError(
+            f"data.order: {items} shuffled pictures fill no batch of {largest}; lower batch_size"
+        )
+    if not isinstance(config.augment, ZouAugment) or config.augment.offline:
+        return
+    for sample, stage in itertools.product(samples, config.stages):
+        height, width = sample.image.shape[:2]
+        if not height == width == stage.crop:
+            raise InputError(
+                f"augment.offline: {sample.set}/{sample.name} is {width}×{height}, not cut to "
+                f"{stage.crop}×{stage.crop} beforehand; set it to true"
+            )
 
-    def change(sample: Sample, stage: Stage, rng: Generator) -> Pair:
-        assert sample.mask is not None
-        geometry = Geometry(scale=stage.scale, **turns)
-        image, mask = random_crop(sample.image, sample.mask, stage.crop, geometry, rng)
-        return change_appearance(image, appearance, rng), mask
 
-    return change
+def shuffled_items(
+    iteration: int, stages: Sequence[Stage], items: int, seed: int
+) -> NDArray[np.int64]:
+    """The batch of an iteration where every item comes once per epoch, in random order.
+
+    What is left at the end of an epoch and fills no batch is dropped; a stage begins a new epoch.
+    """
+    epoch = 0
+    for stage in stages[:-1]:
+        if iteration < stage.iterations:
+            break
+        iteration -= stage.iterations
+        epoch += -(-stage.iterations // (items // stage.batch_size))
+    else:
+        stage = stages[-1]
+    epochs, place = divmod(iteration, items // stage.batch_size)
+    first = place * stage.batch_size
+    return _epoch_order(epoch + epochs, items, seed)[first : first + stage.batch_size]
 
 
-def _mmseg(settings: MmsegAugment, mean_rgb: Colour) -> Change:
-    def change(sample: Sample, stage: Stage, rng: Generator) -> Pair:
-        assert sample.mask is not None
-        ratio = rng.uniform(*stage.scale)
-        box = (int(settings.box[0] * ratio), int(settings.box[1] * ratio))
-        image, mask = fit_into_box(sample.image, sample.mask, box)
-        image, mask = balanced_crop(image, mask, stage.crop, settings.max_share, rng)
-        if rng.random() < 0.5:
-            image, mask = image[:, ::-1], mask[:, ::-1]
-        image = distort_photometrically(np.ascontiguousarray(image), rng)
-        return pad_to_square(image, mask, stage.crop, mean_rgb)
-
-    return change
+@lru_cache(maxsize=2)
+def _epoch_order(epoch: int, items: int, seed: int) -> NDArray[np.int64]:
+    """Of its own stream: (seed, iteration) is that of the batches."""
+    order = np.random.default_rng((seed, epoch, 1)).permutation(items)
+    order.setflags(write=False)
+    return order
 
 
 def at_network_scale(sample: Sample, scale: float) -> Tensor:

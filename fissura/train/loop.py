@@ -103,7 +103,7 @@ def train(
     data = load_training_data(config.data)
     state = _start(config)
     mean_rgb: Any = state.network.MEAN_RGB
-    draw = batch_drawer(data, config.augment, mean_rgb, config.seed)
+    draw = batch_drawer(data, config, mean_rgb)
     if resume:
         state.restore(out / LAST)
         _forget_lines_after(out, state.iteration)
@@ -114,7 +114,7 @@ def train(
     with _metrics(out, report) as log:
         while state.iteration < end:
             began = time.monotonic()
-            batch = draw(state.iteration, config.stage_at(state.iteration))
+            batch = draw(state.iteration)
             line = _iterate(task, state, config, batch)
             state.iteration += 1
             state.seconds += time.monotonic() - began
