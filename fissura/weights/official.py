@@ -1,0 +1,301 @@
+"""The originals' checkpoints as our networks: read without running them, checked by entry name."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fissura.models import MODELS
+from fissura.sources import shown
+from fissura.types import InputError
+from fissura.weights import ModelCard
+from fissura.weights.checkpoints import Checkpoint, open_checkpoint
+from fissura.weights.network import load_module, new_card, save_safetensors
+from fissura.weights.pickles import Foreign, Storage, StoredTensor, UnreadableError, told
+from fissura.weights.vgg import VGG16, VGG16_BN, from_vgg
+
+CONTAINERS = ("state_dict", "model")
+HEADS = {"cgnet": "decode_head."}
+"""Names of the last layer, which may be one of other classes where that is asked for."""
+COUNTER = "num_batches_tracked"
+"""Of a batch norm; the oldest files have none, and it does not matter here."""
+MOST_AXES = 8
+
+# What a state dict with all these entries is; the first that fits counts.
+_SIGNATURES = {
+    "deepcrack_zou": ("down1.nn.0.conv.weight",),
+    "deepcrack_liu": ("conv1.0.weight", "side_conv1.weight"),
+    "cgnet": ("backbone.stem.0.conv.weight", "backbone.norm_prelu_0.0.weight"),
+    VGG16_BN: ("features.0.weight", "features.1.running_mean", "features.40.weight"),
+    VGG16: ("features.0.weight", "features.28.weight"),
+    "a ResNet of torchvision": ("conv1.weight", "layer1.0.conv1.weight"),
+    "a U-Net on VGG16": ("encoder.28.weight", "final.weight"),
+    "a U-Net on a ResNet": ("encoder.layer1.0.conv1.weight", "final.weight"),
+    "a network of super-resolution and segmentation": ("sr_model.feat0.conv.weight",),
+    "a network of super-resolution (DBPN)": ("feat0.conv.weight", "output_conv.conv.weight"),
+    "a YOLOX detector": ("backbone.backbone.stem.conv.conv.weight",),
+    "another network of OpenMMLab": ("decode_head.conv_seg.weight",),
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What `import_weights` wrote: the card, and the entries taken and left out."""
+
+    card: ModelCard
+    taken: int
+    left_out: tuple[str, ...]
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict in a torch checkpoint; nothing that the file names is run or imported.
+
+    Takes it out of a container of OpenMMLab or the like, and `module.` off its names.
+    """
+    with open_checkpoint(path) as checkpoint:
+        entries = _entries(checkpoint.tree)
+        reader = _TensorReader(checkpoint)
+        state = {name: reader.tensor(name, value) for name, value in entries.items()}
+    prefix = "module."
+    if all(name.startswith(prefix) for name in state):
+        state = {name.removeprefix(prefix): values for name, values in state.items()}
+    return state
+
+
+def _entries(tree: object) -> dict[str, object]:
+    for name in CONTAINERS:
+        if isinstance(tree, dict) and isinstance(tree.get(name), dict | Foreign):
+            tree = tree[name]
+    if isinstance(tree, Foreign) and tree.is_network:
+        raise UnreadableError(
+            f"is a whole network ({tree}), which only its own program could run; "
+            "save the state dict with that: torch.save(network.state_dict(), FILE)"
+        )
+    if isinstance(tree, dict) and any(isinstance(x, StoredTensor) for x in tree.values()):
+        return tree
+    what = str(tree) if isinstance(tree, Foreign) else f"a {type(tree).__name__} without tensors"
+    raise UnreadableError(f"holds no state dict but {what}; nothing in it was run")
+
+
+class _TensorReader:
+    """Turns descriptions into tensors once their extent is checked against what is stored."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._rows: dict[Storage, Tensor] = {}
+
+    def tensor(self, name: str, stored: object) -> Tensor:
+        """One entry, sharing memory with others as it did when it was saved."""
+        try:
+            if not isinstance(stored, StoredTensor):
+                what = stored if isinstance(stored, Foreign) else f"a {type(stored).__name__}"
+                raise UnreadableError(f"is {what} and no tensor; nothing in the file was run")
+            _check_extent(stored)
+            row = self._row(stored.storage)
+        except UnreadableError as reason:
+            raise UnreadableError(f"entry {told(name)} {reason}") from None
+        return row.as_strided(stored.size, stored.stride, stored.offset)
+
+    def _row(self, storage: Storage) -> Tensor:
+        if storage not in self._rows:
+            dtype = getattr(torch, storage.dtype)
+            data = self._checkpoint.read(storage)
+            row = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+            self._rows[storage] = row
+        return self._rows[storage]
+
+
+def _check_extent(stored: StoredTensor) -> None:
+    size, stride, held = stored.size, stored.stride, stored.storage.count
+    if len(size) != len(stride) or len(size) > MOST_AXES:
+        raise UnreadableError(f"has {len(size)} axes but {len(stride)} strides")
+    last = stored.offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 in size:
+        last = stored.offset - 1
+    if last >= held:
+        raise UnreadableError(f"reaches to number {last + 1} of {held} that are stored")
+    if math.prod(size) > held:
+        raise UnreadableError(f"blows {held} stored numbers up to {math.prod(size)}")
+
+
+def convert(
+    model: str,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    allow_head: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """The network `model` with the original's `state`, in eval mode; `source` is for messages.
+
+    Missing counters of batch norms do not matter. Anything else missing, extra, of another shape
+    or not finite is an InputError that names it. With `allow_head` a last layer of another number
+    of classes is left out: the network keeps its random start there, the same every time.
+    """
+    if model not in MODELS:
+        raise InputError(f"--model {model}: is unknown; choose one of {', '.join(MODELS)}")
+    with torch.device("meta"):  # Only names and shapes: to refuse must be quick.
+        skeleton = _build(model, arguments)
+    left_out = _check(model, skeleton.state_dict(), state, source, allow_head)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = _build(model, arguments)
+    _load(network, {name: values for name, values in state.items() if name not in left_out})
+    return network.eval()
+
+
+def _build(model: str, arguments: Mapping[str, Any] | None) -> nn.Module:
+    try:
+        return MODELS[model](**(arguments or {}))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"arguments: {model} does not take them ({error})") from None
+
+
+def _load(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Over the network's own; what `state` lacks was allowed to be missing."""
+    network.load_state_dict(network.state_dict() | state)
+
+
+def _check(
+    model: str,
+    own: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    source: str,
+    allow_head: bool,
+) -> set[str]:
+    """Refuses what does not fit, by name; returns the entries of the head to leave out."""
+    head = HEADS.get(model)
+    misshapen = {name for name in own.keys() & given if own[name].shape != given[name].shape}
+    of_head = {name for name in misshapen if head and name.startswith(head)}
+    wrong = _differences(own, given, misshapen - of_head)
+    if wrong:
+        _refuse_other_networks(model, given, source)
+        raise InputError(
+            f"{source}: does not fit {model}: {wrong}; give weights of just that network"
+        )
+    if of_head and not allow_head:
+        first = min(of_head)
+        raise InputError(
+            f"{source}: its last layer is of {given[first].shape[0]} classes, that of {model} of "
+            f"{own[first].shape[0]} ({first}); to leave it out, and train a new one, add "
+            "--allow-head"
+        )
+    for name in sorted(set(own) & set(given) - of_head):
+        _check_values(name, own[name], given[name], source)
+    return of_head
+
+
+def _differences(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor], misshapen: Iterable[str]
+) -> str:
+    missing = [name for name in own if name not in given and not name.endswith(COUNTER)]
+    extra = [name for name in given if name not in own]
+    shapes = [
+        f"{told(name)} is {_shape(given[name])} instead of {_shape(own[name])}"
+        for name in own
+        if name in misshapen
+    ]
+    groups = {"missing ": [*map(told, missing)], "unknown ": [*map(told, extra)], "": shapes}
+    return "; ".join(label + _some(names) for label, names in groups.items() if names)
+
+
+def _shape(values: Tensor) -> str:
+    return "×".join(map(str, values.shape)) or "one number"
+
+
+def _some(names: list[str]) -> str:
+    shown_names = ", ".join(names[:3])
+    return shown_names if len(names) <= 3 else f"{shown_names} and {len(names) - 3} more"
+
+
+def looks_like(state: Mapping[str, Tensor]) -> str | None:
+    """What network a state dict is of, by its names: one of MODELS, or words."""
+    fitting = (what for what, names in _SIGNATURES.items() if all(n in state for n in names))
+    return next(fitting, None)
+
+
+def _refuse_other_networks(model: str, given: Mapping[str, Tensor], source: str) -> None:
+    found = looks_like(given)
+    if model == "deepcrack_liu" and found == model and "conv1.1.weight" not in given:
+        raise InputError(
+            f"{source}: was trained with instance norm (entry 'conv1.1.weight' is missing); only "
+            "the version with batch norm, as released, can be imported"
+        )
+    if found is None or found == model:
+        return
+    mend = "a training of the DeepCracks can begin with it (warm_start)"
+    if found not in (VGG16, VGG16_BN):
+        mend = f"name that network as the model, or give a file of {model}"
+    raise InputError(f"{source}: looks like {found}, not {model}; {mend}")
+
+
+def _check_values(name: str, own: Tensor, values: Tensor, source: str) -> None:
+    if own.is_floating_point() != values.is_floating_point():
+        kind = str(values.dtype).removeprefix("torch.")
+        raise InputError(f"{source}: entry {told(name)} has numbers of kind {kind}; save it again")
+    if not torch.isfinite(values.to(own.dtype)).all():
+        raise InputError(
+            f"{source}: entry {told(name)} has values that are not finite; the training that "
+            "wrote the file had failed, give an earlier one"
+        )
+    if name.endswith("running_var") and (values < 0).any():
+        raise InputError(f"{source}: entry {told(name)} is a variance below 0; fetch it again")
+
+
+def start_from(network: nn.Module, name: str, path: Path) -> None:
+    """Begin a training of the network `name` with what `path` has for it.
+
+    Our own safetensors, the original's checkpoint (both may have a head of other classes, which
+    is left out), or for the DeepCracks a VGG16 of torchvision for the layers they have in common.
+    """
+    source = f"warm_start: {path}"
+    if path.suffix.lower() == ".safetensors":
+        given: Mapping[str, Tensor] = load_module(path)[0].state_dict()
+    else:
+        given = read_checkpoint(path)
+    own = network.state_dict()
+    origin = looks_like(given)
+    if origin in (VGG16, VGG16_BN):
+        given = own | from_vgg(name, origin, given, source)
+    left_out = _check(name, own, given, source, allow_head=True)
+    _load(network, {key: values for key, values in given.items() if key not in left_out})
+
+
+def import_weights(
+    file: Path,
+    model: str,
+    out: Path,
+    *,
+    allow_head: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+    threshold: float | None = None,
+) -> Imported:
+    """Write the original's checkpoint `file` as our safetensors with a card."""
+    if out.suffix.lower() != ".safetensors":
+        raise InputError(f"--out {out}: give a name that ends in .safetensors")
+    if threshold is not None and not 0 < threshold < 1:
+        raise InputError(f"--threshold {threshold:g}: give a probability between 0 and 1")
+    state = read_checkpoint(file)
+    network = convert(model, state, source=str(file), allow_head=allow_head, arguments=arguments)
+    own = network.state_dict()
+    left_out = tuple(sorted(k for k in state if state[k].shape != own[k].shape))
+    with file.open("rb") as data:
+        sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+    notes: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    head = f"; new random values in {', '.join(left_out)}" if left_out else ""
+    card = new_card(
+        model,
+        dict(arguments or {}),
+        summary=f"imported from {shown(file.name)} (SHA-256 {sha256}){head}",
+        licence="see the source",
+        trained_on="see the source",
+        **notes,
+    )
+    return Imported(save_safetensors(network, card, out), len(state) - len(left_out), left_out)
