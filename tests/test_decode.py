@@ -67,8 +67,14 @@ def test_equal_logits_are_one_half():
     assert found[0, 0] == 0.5
 
 
+def test_one_logit_is_the_margin_itself_and_sides_can_be_asked_for():
+    raw = {"logits": np.full((1, 2, 2), 2, np.float32), "side1": np.zeros((1, 2, 2), np.float32)}
+    np.testing.assert_allclose(crack_map(raw, (4, 4), (2, 2)), 1 / (1 + np.exp(-2)), rtol=1e-6)
+    assert (crack_map(raw, (4, 4), (2, 2), output="side1") == 0.5).all()
+
+
 @pytest.mark.parametrize(
-    "raw", [{}, {"boxes": np.zeros((2, 4, 4))}, {"logits": np.zeros((1, 4, 4))}]
+    "raw", [{}, {"boxes": np.zeros((2, 4, 4))}, {"logits": np.zeros((3, 4, 4))}]
 )
 def test_outputs_of_another_kind_are_refused(raw):
     with pytest.raises(InputError, match="one or two classes"):

@@ -21,6 +21,7 @@ SIDES = ("side1", "side2", "side3", "side4", "side5")
 LEAST_SIDE = 16
 
 Normalisation = Literal["running", "per_image"]
+Start = Literal["he", "released"]
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -65,16 +66,22 @@ class DeepCrackLiu(nn.Module):
     TILE: ClassVar[int | None] = 1024
     OVERLAP: ClassVar[int | None] = 256
 
-    def __init__(self, bn_mode: Normalisation = "running") -> None:
+    def __init__(self, bn_mode: Normalisation = "running", init: Start = "he") -> None:
         super().__init__()
-        if bn_mode not in ("running", "per_image"):
-            raise ValueError(f"bn_mode must be running or per_image, got {bn_mode!r}")
+        if bn_mode not in ("running", "per_image") or init not in ("he", "released"):
+            raise ValueError(
+                "bn_mode must be running or per_image and init he or released, "
+                f"got {bn_mode!r} and {init!r}"
+            )
         entering = (3, *WIDTHS[:-1])
         for k, (c_in, width, depth) in enumerate(zip(entering, WIDTHS, DEPTHS, strict=True), 1):
             self.add_module(f"conv{k}", _stage(c_in, width, depth, bn_mode))
             self.add_module(f"side_conv{k}", nn.Conv2d(width, 1, 1, bias=False))
         self.fuse_conv = nn.Conv2d(5, 1, 1, bias=False)
-        self._initialise()
+        if init == "he":
+            self._initialise()
+        else:
+            self._initialise_as_released()
 
     def _initialise(self) -> None:
         """He normal over fan-in for the trunk; the fused map starts as the mean of the sides."""
@@ -85,7 +92,7 @@ class DeepCrackLiu(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
         nn.init.constant_(self.fuse_conv.weight, 0.2)
 
-    def initialise_as_released(self) -> None:
+    def _initialise_as_released(self) -> None:
         """Xavier normal with gain 0.02 on every convolution, norm weights N(1, 0.02)."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -126,5 +133,5 @@ def repeat_to_least_side(x: Tensor) -> Tensor:
 
 
 def _repeated(side: int, device: torch.device) -> Tensor:
-    places = torch.arange(torch.sym_max(side, LEAST_SIDE), device=device)
-    return places.clamp(max=side - 1)
+    wanted = torch.sym_max(side, LEAST_SIDE)  # type: ignore[no-untyped-call]
+    return torch.arange(wanted, device=device).clamp(max=side - 1)

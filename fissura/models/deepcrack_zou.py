@@ -10,7 +10,8 @@ stage k runs at h/2ᵏ⁻¹ × w/2ᵏ⁻¹.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from itertools import pairwise
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ DEPTHS = (2, 2, 3, 3, 3)
 DECODER = ((64, 64), (128, 64), (256, 256, 128), (512, 512, 256), (512, 512, 512))
 """Output channels of each decoder convolution, stages 1 to 5."""
 FUSION = 64
+
+Start = Literal["he", "released"]
 
 
 class ConvReLU(nn.Module):
@@ -42,7 +45,7 @@ class Stage(nn.Module):
 
     def __init__(self, *channels: int) -> None:
         super().__init__()
-        pairs = zip(channels, channels[1:], strict=False)
+        pairs = pairwise(channels)
         self.nn = nn.Sequential(*(ConvReLU(c_in, c_out) for c_in, c_out in pairs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +72,7 @@ class Unpool(nn.Module):
 
     def forward(self, values: Tensor, places: Tensor, like: Tensor) -> Tensor:
         """N×C×⌊h/2⌋×⌊w/2⌋ → N×C×h×w, the size of `like`, which the places were found in."""
-        return functional.max_unpool2d(values, places, 2, 2, output_size=like.shape[-2:])
+        return functional.max_unpool2d(values, places, [2, 2], [2, 2], output_size=like.shape[-2:])
 
 
 class Fusion(nn.Module):
@@ -108,8 +111,10 @@ class DeepCrackZou(nn.Module):
     TILE: ClassVar[int | None] = 512
     OVERLAP: ClassVar[int | None] = 128
 
-    def __init__(self) -> None:
+    def __init__(self, init: Start = "he") -> None:
         super().__init__()
+        if init not in ("he", "released"):
+            raise ValueError(f"init must be he or released, got {init!r}")
         entering = (3, *WIDTHS[:-1])
         for k, (c_in, width, depth) in enumerate(zip(entering, WIDTHS, DEPTHS, strict=True), 1):
             self.add_module(f"down{k}", Stage(c_in, *[width] * depth))
@@ -119,7 +124,8 @@ class DeepCrackZou(nn.Module):
             self.add_module(f"fuse{k}", Fusion(WIDTHS[k - 1] + DECODER[k - 1][-1], 2 ** (k - 1)))
         self.final = nn.Conv2d(5, 1, 3, padding=1)
         self.pool, self.unpool = Pool(), Unpool()
-        self._initialise()
+        if init == "he":  # the release leaves torch's own start
+            self._initialise()
 
     def _initialise(self) -> None:
         """He normal over fan-in with zero biases, as the paper states."""
@@ -172,7 +178,9 @@ def mirror_to_stride(x: Tensor) -> Tensor:
 
 def _mirrored(side: int, device: torch.device) -> Tensor:
     """Places 0 … side−1 and back again, until a multiple of 16 from 32 on is reached."""
-    wanted = torch.sym_max(LEAST_SIDE, (side + STRIDE - 1) // STRIDE * STRIDE)
-    period = torch.sym_max(2 * (side - 1), 1)
-    places = torch.arange(wanted, device=device) % period
-    return torch.minimum(places, period - places) if side > 1 else torch.zeros_like(places)
+    whole = (side + STRIDE - 1) // STRIDE * STRIDE
+    wanted = torch.sym_max(whole, LEAST_SIDE)  # type: ignore[no-untyped-call]
+    last = side - 1
+    period = torch.sym_max(2 * last, 1)  # type: ignore[no-untyped-call]
+    places: Tensor = torch.arange(wanted, device=device) % period
+    return last - (places - last).abs()

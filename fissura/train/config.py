@@ -125,37 +125,52 @@ class Stage(Settings):
 
 
 class LossSettings(Settings):
-    """Weighted cross-entropy, divided as `reduction` says, plus soft Dice.
+    """A cross-entropy per pixel, plus soft Dice, on the answer and on its side outputs.
 
-    `weighted_mean` divides by the sum of the weights of valid pixels; `all_pixels` by the number
-    of all pixels, padding included, as mmsegmentation 1.1.1 did for the released CGNet.
+    `kind`: `cross_entropy` times `class_weights` (background, crack); `focal` (gamma 2), the same
+    times (1 − p)² of the true class; `balanced`, weighted by the other class's share of the batch.
+    `reduction`: `weighted_mean` divides by the sum of the weights of valid pixels; `all_pixels` by
+    the number of all pixels, padding included, as all three releases do. `sides` weighs the same
+    loss of `side1` … `side5`, and `divisor` divides it all: Zou's trainer has its batch size there.
     """
 
+    kind: Literal["cross_entropy", "focal", "balanced"] = "cross_entropy"
     class_weights: tuple[float, float] = (1.0, 1.0)
     reduction: Literal["weighted_mean", "all_pixels"] = "weighted_mean"
     dice: float = Field(default=0.0, ge=0)
+    sides: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    divisor: float = Field(default=1.0, gt=0)
 
 
 class OptimiserSettings(Settings):
-    """AdamW decays weights apart from the gradient; Adam adds L2 to it, as the release did.
+    """AdamW decays weights apart from the gradient; Adam and SGD add L2 to it, as the releases do.
 
-    `decay_all` also decays norms, biases and PReLU slopes.
+    `decay_all` also decays norms, biases and PReLU slopes; `momentum` is SGD's.
     """
 
-    name: Literal["adamw", "adam"] = "adamw"
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
     decay_all: bool = False
     clip_norm: float | None = Field(default=None, gt=0)
 
 
 class ScheduleSettings(Settings):
-    """Learning rate per iteration: linear warm-up, then cosine or polynomial down to `final_lr`."""
+    """Learning rate per iteration, after a linear warm-up.
 
-    name: Literal["cosine", "polynomial"] = "cosine"
+    `cosine` and `polynomial` fall to `final_lr`; `step` multiplies by `factor` every `every`
+    iterations; `linear` holds for `hold` stairs of `every` iterations (one stair per epoch in the
+    release) and then falls evenly, stair by stair, to the `final_lr` that would follow the end.
+    """
+
+    name: Literal["cosine", "polynomial", "constant", "step", "linear"] = "cosine"
     warmup: int = Field(default=0, ge=0)
     power: float = Field(default=0.9, gt=0)
     final_lr: float = Field(default=0.0, ge=0)
+    every: int = Field(default=1, ge=1)
+    factor: float = Field(default=0.1, gt=0, le=1)
+    hold: int = Field(default=0, ge=0)
 
 
 class TrainConfig(Settings):

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from fissura.config import dump_yaml
 from fissura.models import MODELS
 from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
-from fissura.train.config import OptimiserSettings, TrainConfig
+from fissura.train.config import TrainConfig
 from fissura.train.data import batch_drawer, load_training_data
+from fissura.train.optimiser import build_optimiser
 from fissura.train.schedule import learning_rate
 from fissura.train.tasks import BadRunError, Score, SegmentationTask
 from fissura.types import InputError, Sample
@@ -142,7 +143,7 @@ def _start(config: TrainConfig) -> RunState:
         _warm_start(network, config.warm_start)
     network = network.to(config.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = _optimiser(network, config.optimiser)
+    optimiser = build_optimiser(network, config.optimiser)
     return RunState(network, MovingAverage(network, config.ema_decay), optimiser)
 
 
@@ -159,18 +160,6 @@ def _warm_start(network: nn.Module, path: Path) -> None:
             "give weights of the same arguments"
         )
     network.load_state_dict(own | {k: v for k, v in given.items() if k not in unlike})
-
-
-def _optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """Norms, biases and PReLU slopes (all of one axis) stay undecayed unless asked for."""
-    matrices = [p for p in network.parameters() if p.ndim > 1 or settings.decay_all]
-    vectors = [p for p in network.parameters() if p.ndim <= 1 and not settings.decay_all]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind([group for group in groups if group["params"]], lr=settings.lr)
 
 
 def _iterate(

@@ -13,10 +13,22 @@ def learning_rate(
     """Rate in force at `iteration`, counted from 0, of a run of `iterations`."""
     if iteration < schedule.warmup:
         return optimiser.lr * (iteration + 1) / schedule.warmup
-    span = max(iterations - 1 - schedule.warmup, 1)
-    done = min((iteration - schedule.warmup) / span, 1.0)
-    if schedule.name == "polynomial":
-        share = math.pow(1 - done, schedule.power)
-    else:
-        share = 0.5 * (1 + math.cos(math.pi * done))
+    done, whole = iteration - schedule.warmup, max(iterations - schedule.warmup, 1)
+    share = _share(min(done, whole - 1), whole, schedule)
     return schedule.final_lr + (optimiser.lr - schedule.final_lr) * share
+
+
+def _share(done: int, whole: int, schedule: ScheduleSettings) -> float:
+    """What is left of the rate after `done` of `whole` iterations, 1 at the beginning."""
+    passed = done / max(whole - 1, 1)
+    stair = done // schedule.every
+    if schedule.name == "constant":
+        return 1.0
+    if schedule.name == "step":
+        return math.pow(schedule.factor, stair)
+    if schedule.name == "linear":
+        falling = max(whole // schedule.every - schedule.hold, 0)
+        return 1 - max(stair + 1 - schedule.hold, 0) / (falling + 1)
+    if schedule.name == "polynomial":
+        return math.pow(1 - passed, schedule.power)
+    return 0.5 * (1 + math.cos(math.pi * passed))

@@ -57,12 +57,13 @@ class SegmentationTask:
 
     def normalise(self, images: Tensor) -> Tensor:
         """N×3×H×W RGB in 0…255 → network input."""
-        return (images - self._mean.to(images.device)) / self._std.to(images.device)
+        x = (images - self._mean.to(images.device)) / self._std.to(images.device)
+        return x.flip(1) if self.network.CHANNELS == "bgr" else x
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Named scalars of one batch; `loss` is the one to minimise."""
         images = self.normalise(images).contiguous(memory_format=torch.channels_last)
-        return segmentation_loss(self.network(images)["logits"], labels, self.loss)
+        return segmentation_loss(self.network(images), labels, self.loss)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, samples: Sequence[Sample]) -> Score:

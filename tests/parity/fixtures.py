@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from . import fill
@@ -97,6 +99,22 @@ def load(folder: Path) -> Fixture:
         fixture = Fixture(folder, golden, dict(arrays))
     assert set(golden["arrays"]) == set(fixture.arrays)
     return fixture
+
+
+def check_all(
+    folder: Path,
+    checks: Mapping[str, Callable[[Fixture], None]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Run the check of every kind of array that the fixture holds; none may be forgotten."""
+    fixture = load(folder)
+    for prefix, check in checks.items():
+        if fixture.holds(prefix):
+            check(fixture)
+    with capsys.disabled():
+        print(f"\n{fixture.account()}")
+    assert fixture.compared
+    assert not fixture.forgotten()
 
 
 def image_in(text: str) -> NDArray[np.float32]:

@@ -185,14 +185,7 @@ CHECKS: dict[str, Callable[[Fixture], None]] = {
 
 @pytest.mark.parametrize("folder", fixtures.find("cgnet"), ids=lambda folder: folder.name)
 def test_cgnet_equals_its_original(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fixture = fixtures.load(folder)
-    for prefix, check in CHECKS.items():
-        if fixture.holds(prefix):
-            check(fixture)
-    with capsys.disabled():
-        print(f"\n{fixture.account()}")
-    assert fixture.compared
-    assert not fixture.forgotten()
+    fixtures.check_all(folder, CHECKS, capsys)
 
 
 def test_a_fixture_is_there() -> None:
