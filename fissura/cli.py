@@ -26,6 +26,7 @@ from fissura.options import (
     DatasetsOptions,
     EvaluateOptions,
     ExportOptions,
+    ImportOptions,
     ListOptions,
     PredictOptions,
     StatsOptions,
@@ -87,11 +88,12 @@ def predict(options: PredictOptions) -> int:
 
 
 def _predict_settings(options: PredictOptions) -> PredictSettings:
-    from fissura.config import PredictSettings, build_settings, read_yaml
+    from fissura.config import PredictSettings, apply_overrides, build_settings, read_yaml
 
     written = read_yaml(options.config) if options.config else {}
     given = console.given(PredictSettings.model_fields, options)
-    return build_settings(PredictSettings, written | given, str(options.config or "predict"))
+    values = apply_overrides(written | given, options.changes or ())
+    return build_settings(PredictSettings, values, str(options.config or "predict"))
 
 
 def _free_folder(verb: str, sources: Sequence[str]) -> Path:
@@ -179,9 +181,10 @@ def train(options: TrainOptions) -> int:
 def evaluate(options: EvaluateOptions) -> int:
     """Score a model or a folder of predictions by a named protocol."""
     from fissura import evaluate as scoring
-    from fissura.config import PredictSettings, build_settings
+    from fissura.config import PredictSettings, apply_overrides, build_settings
 
-    shared = console.given(("engine", "precision", "threads"), options)
+    shared = console.given(("engine", "precision", "threads", "refine"), options)
+    shared = apply_overrides(shared, options.changes or ())
     predict = build_settings(PredictSettings, shared, "evaluate")
     fields = scoring.EvaluateSettings.model_fields
     given: dict[str, Any] = console.given(set(fields) - {"predict"}, options)
@@ -222,6 +225,31 @@ def _open_source(options: EvaluateOptions, settings: PredictSettings) -> Any:
     if options.model is not None:
         return open_engine(options.model, settings.engine, settings.precision, settings.threads)
     return options.predictions
+
+
+@console.verb(app, "import-weights")
+def import_weights(options: ImportOptions) -> int:
+    """Turn an original's checkpoint into our own file; nothing in the checkpoint is run."""
+    from fissura.types import InputError
+    from fissura.weights import official
+
+    if options.out.exists() and not options.overwrite:
+        raise InputError(f"{options.out}: exists; choose another name or allow --overwrite")
+    if options.bn_mode is not None and options.model != "deepcrack_liu":
+        raise InputError("--bn-mode: is a setting of deepcrack_liu alone; leave it out")
+    arguments = console.given(("bn_mode",), options)
+    found = official.import_weights(
+        options.file,
+        options.model,
+        options.out,
+        allow_head=options.allow_head,
+        arguments=arguments,
+        threshold=options.threshold,
+    )
+    told = {"out": str(options.out), "entries": found.taken, "left out": list(found.left_out)}
+    told["threshold"] = found.card.threshold
+    told["summary"] = found.card.summary
+    return console.print_outcome(told | {"next": official.next_steps(found)}, options.as_json)
 
 
 @console.verb(app, "export")

@@ -51,11 +51,38 @@ class CleanSettings(Settings):
         return self
 
 
+class GuidedSettings(Settings):
+    """The guided filter of `refine: guided`.
+
+    `radius_px` of its square windows; `eps`, the variance of the photograph (grey, 0 to 1) above
+    which an edge counts.
+    """
+
+    radius_px: int = Field(default=1, ge=1, le=100)
+    eps: float = Field(default=1e-3, gt=0, le=1)
+
+
+class CrfSettings(Settings):
+    """The dense conditional random field of `refine: crf`.
+
+    Standard deviations and weights of the spatial kernel (near pixels agree) and of the bilateral
+    kernel (near pixels of like colour, 0 to 255, agree). None were published: these are our own.
+    """
+
+    iterations: int = Field(default=5, ge=1, le=100)
+    spatial_sigma_px: float = Field(default=1, ge=0.1, le=200)
+    spatial_weight: float = Field(default=0.5, ge=0, le=1000)
+    bilateral_sigma_px: float = Field(default=20, ge=0.1, le=200)
+    bilateral_sigma_rgb: float = Field(default=8, ge=0.1, le=1000)
+    bilateral_weight: float = Field(default=0.5, ge=0, le=1000)
+
+
 class PredictSettings(CleanSettings):
     """Everything that decides what fissura says about a picture.
 
     None means: the model's own (`threshold`, `input_scale`), chosen by size (`tile`, `overlap`),
-    all cores (`threads`), estimated from the picture (`blur_px`), or no scale known.
+    all cores (`threads`), estimated from the picture (`blur_px`), or no scale known. `refine` names
+    what happens to the crack map before the threshold.
     """
 
     model: str = Field(default="cgnet", min_length=1)
@@ -64,6 +91,9 @@ class PredictSettings(CleanSettings):
     threads: int | None = Field(default=None, ge=1, le=1024)
     tile: int | None = Field(default=None, ge=32)
     overlap: int | None = Field(default=None, ge=0)
+    refine: Literal["none", "guided", "guided-released", "guided-official", "crf"] = "none"
+    guided: GuidedSettings = GuidedSettings()
+    crf: CrfSettings = CrfSettings()
     input_scale: float | None = Field(default=None, ge=0.1, le=8)
     max_pixels: int = Field(default=200_000_000, ge=1)
     mm_per_px: float | None = Field(default=None, gt=0)

@@ -17,6 +17,9 @@ Engine = Annotated[str | None, Option(help="auto, onnxruntime, openvino or torch
 Precision = Annotated[str | None, Option(help="float32 or bf16.")]
 Threads = Annotated[int | None, Option(help="Processor threads; all cores if not given.")]
 Root = Annotated[Path, Argument(help="Folder of the data set.")]
+Refine = Annotated[
+    str | None, Option(help="none, guided, guided-released, guided-official or crf.")
+]
 Set = Annotated[list[str] | None, Option("--set", help="Change one setting: a.b=c; repeatable.")]
 
 
@@ -56,6 +59,8 @@ class PredictOptions:
     input_scale: Annotated[
         float | None, Option(help="Enlargement before the network; the model's own.")
     ] = None
+    refine: Refine = None
+    changes: Set = None
     engine: Engine = None
     precision: Precision = None
     threads: Threads = None
@@ -115,9 +120,31 @@ class EvaluateOptions:
     baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
     resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
     seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None
+    refine: Refine = None
+    changes: Annotated[
+        list[str] | None, Option("--set", help="One setting of `fissura predict`: a.b=c.")
+    ] = None
     engine: Engine = None
     precision: Precision = None
     threads: Threads = None
+    overwrite: Overwrite = False
+    as_json: Json = False
+
+
+@dataclass(kw_only=True)
+class ImportOptions:
+    """Options of `fissura import-weights`."""
+
+    file: Annotated[Path, Argument(help="Checkpoint of the original, as .pth.")]
+    model: Annotated[str, Option(help="Whose it is: deepcrack_zou, deepcrack_liu or cgnet.")]
+    out: Annotated[Path, Option(help="File to write, ending in .safetensors.")]
+    allow_head: Annotated[
+        bool, Option("--allow-head", help="Leave out a last layer of other classes.")
+    ] = False
+    bn_mode: Annotated[
+        str | None, Option(help="Of deepcrack_liu: running or per_image [running].")
+    ] = None
+    threshold: Annotated[float | None, Option(help="For the card; the network's own.")] = None
     overwrite: Overwrite = False
     as_json: Json = False
 

@@ -1,11 +1,12 @@
 """The whole way in one place: photograph, tiles, network, crack map, cracks, measures.
 
 Legend: H, W height and width of the picture; h, w of what the network sees, which is the tile
-enlarged by the network's input scale.
+enlarged by the network's input scale; K maps of one picture.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,8 +23,9 @@ from fissura.engines import Engine, open_engine
 from fissura.frames import find_images, from_array, read_image
 from fissura.measure import measure_cracks
 from fissura.measure.scale import from_mm_per_px, parse_gsd_from
-from fissura.refine.clean import clean_mask
+from fissura.refine import OWN_THRESHOLDS, SIDE_GUIDED, clean_mask, refine
 from fissura.types import FloatMap, Frame, InputError, Result, Scale, UInt8Image
+from fissura.weights import ModelCard
 
 Source: TypeAlias = "str | Path | Frame | np.ndarray[Any, Any]"
 OnError: TypeAlias = Callable[[str, InputError], None]
@@ -81,7 +83,16 @@ def open_writers(
 
 
 def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> FloatMap:
-    """Probability of crack, H×W: the picture in tiles, each enlarged to the network's scale."""
+    """Probability of crack, H×W: what the network finds, refined as the settings say."""
+    outputs = ("logits", "side1") if settings.refine in SIDE_GUIDED else ("logits",)
+    probability, *side1 = network_maps(image, engine, settings, outputs)
+    return refine(probability, image, settings, *side1)
+
+
+def network_maps(
+    image: UInt8Image, engine: Engine, settings: PredictSettings, outputs: Sequence[str]
+) -> FloatMap:
+    """K×H×W maps of K outputs: the picture in tiles, each enlarged to the network's scale."""
     factor = settings.input_scale or engine.card.input_scale
 
     def run(tile: UInt8Image) -> FloatMap:
@@ -89,11 +100,30 @@ def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> F
         w, h = int(factor * width + 0.5), int(factor * height + 0.5)
         enlarged = cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR)
         raw = engine.run(np.asarray(enlarged, np.uint8))
-        return decode.crack_map(raw, (height, width), (h, w))
+        if not set(outputs) <= set(raw):
+            raise InputError(
+                f"refine {settings.refine}: {engine.card.name} gives {', '.join(raw)} but no"
+                f" {', '.join(set(outputs) - set(raw))}; choose refine guided or crf"
+            )
+        maps = [decode.crack_map(raw, (height, width), (h, w), output) for output in outputs]
+        return np.stack(maps) if len(maps) > 1 else maps[0][None]
 
-    height, width = image.shape[:2]
-    size = windows.automatic_tile((height, width), settings.tile, settings.overlap, factor)
-    return windows.map_tiles(image, run, *size)
+    size_hw = image.shape[0], image.shape[1]
+    return windows.map_tiles(image, run, *choose_tile(size_hw, engine.card, settings))
+
+
+def choose_tile(
+    size_hw: tuple[int, int], card: ModelCard, settings: PredictSettings
+) -> tuple[int, int]:
+    """Tile side and overlap in the picture's pixels: as set, or the model's own, or by memory."""
+    factor = settings.input_scale or card.input_scale
+    tile, overlap = settings.tile, settings.overlap
+    if tile is None and card.tile is not None:
+        tile = max(int(card.tile / factor), windows.GRIDS[0])
+    tile, by_size = windows.automatic_tile(size_hw, tile, overlap, factor)
+    if overlap is None and card.overlap is not None:
+        return tile, min(math.ceil(card.overlap / factor), tile // 2)
+    return tile, by_size
 
 
 def find_scale(settings: PredictSettings, size_hw: tuple[int, int]) -> Scale | None:
@@ -107,9 +137,10 @@ def find_scale(settings: PredictSettings, size_hw: tuple[int, int]) -> Scale | N
 
 def resolve(settings: PredictSettings, engine: Engine) -> PredictSettings:
     """The settings with the model's own values in place of None."""
+    threshold = OWN_THRESHOLDS.get(settings.refine, engine.card.threshold)
     own = {
         "engine": engine.name,
-        "threshold": settings.threshold or engine.card.threshold,
+        "threshold": settings.threshold or threshold,
         "input_scale": settings.input_scale or engine.card.input_scale,
     }
     return build_settings(PredictSettings, settings.model_dump() | own, engine.card.name)

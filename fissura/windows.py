@@ -85,35 +85,53 @@ def _largest_gap(distance: int, gaps: int, grid: int) -> int:
 def map_tiles(
     image: UInt8Image, run: Run, tile: int, overlap: int, margin: int | None = None
 ) -> FloatMap:
-    """The H×W map of an image, from `run`, which turns an h×w×3 tile into its h×w map.
+    """The H×W map (or K×H×W maps) of an image, from `run`, which maps an h×w×3 tile.
 
     Beyond the image and the result only one tile is held. Tiles share half of `overlap` more than
     asked where that fits, to fade into each other between their margins.
     """
-    size_hw = image.shape[0], image.shape[1]
+
+    def run_on(part: Tile) -> FloatMap:
+        return run(np.ascontiguousarray(image[part.slices]))
+
+    return blend_tiles((image.shape[0], image.shape[1]), run_on, tile, overlap, margin)
+
+
+def blend_tiles(
+    size_hw: tuple[int, int],
+    run_on: Callable[[Tile], FloatMap],
+    tile: int,
+    overlap: int,
+    margin: int | None = None,
+) -> FloatMap:
+    """As `map_tiles`, for work that takes more than a picture: `run_on` is told which tile."""
     margin = overlap // 2 if margin is None else margin
     if not 0 <= margin <= overlap // 2:
         raise InputError(f"margin {margin} does not fit overlap {overlap}; give at most half of it")
     shared = max(overlap, min(2 * margin + max(overlap // 2, 1), tile // 2))
     tiles = plan_tiles(size_hw, tile, shared)
     if len(tiles) == 1:
-        return _checked(run(image), image)
+        return _checked(run_on(tiles[0]), tiles[0])
     down = _weights([(t.top, t.bottom) for t in tiles], size_hw[0], margin)
     across = _weights([(t.left, t.right) for t in tiles], size_hw[1], margin)
-    result = np.zeros(size_hw, np.float32)
-    low, high = np.inf, -np.inf
+    result: FloatMap = np.zeros(0, np.float32)
+    low: FloatMap = np.array(np.inf, np.float32)
+    high: FloatMap = np.array(-np.inf, np.float32)
     for part in tiles:
-        pixels = np.ascontiguousarray(image[part.slices])
-        values = _checked(run(pixels), pixels)
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        values = _checked(run_on(part), part)
+        if not result.size:
+            result = np.zeros((*values.shape[:-2], *size_hw), np.float32)
+        low = np.minimum(low, values.min((-2, -1), keepdims=True))
+        high = np.maximum(high, values.max((-2, -1), keepdims=True))
         weights = down[part.top, part.bottom][:, None] * across[part.left, part.right]
-        result[part.slices] += weights * values
+        result[(..., *part.slices)] += weights * values
     return np.clip(result, low, high, out=result)
 
 
-def _checked(values: FloatMap, tile: UInt8Image) -> FloatMap:
-    if values.shape != tile.shape[:2]:
-        raise ValueError(f"expected a map of {tile.shape[:2]} for its tile, got {values.shape}")
+def _checked(values: FloatMap, part: Tile) -> FloatMap:
+    size_hw = part.bottom - part.top, part.right - part.left
+    if values.shape[-2:] != size_hw:
+        raise ValueError(f"expected a map of {size_hw} for its tile, got {values.shape}")
     return values.astype(np.float32, copy=False)
 
 
