@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fissura.evaluate.baseline import black_hat, choose_black_hat, open_baseline
-from fissura.evaluate.evaluation import EvaluateSettings, evaluate
+from fissura.evaluate.evaluation import evaluate
+from fissura.evaluate.job import EvaluateSettings
 from fissura.evaluate.protocols import PROTOCOLS, Protocol
 
 __all__ = [

@@ -59,7 +59,7 @@ def _frame(axes: Any, report: dict[str, Any]) -> None:
 
 def _line(axes: Any, curve: dict[str, Any], colour: str, style: str, prefix: str) -> None:
     recall, precision, f1 = (np.asarray(curve[name]) for name in ("recall", "precision", "f1"))
-    best = int(f1.argmax())
+    best = int(np.nan_to_num(f1, nan=-1.0).argmax())
     label = (
         f"{prefix}{curve['tolerance_px']:g} px: ODS {f1[best]:.3f} at {curve['threshold'][best]:g}"
     )

@@ -10,40 +10,63 @@ from typing import Any
 
 import numpy as np
 
+from fissura.evaluate import paired
+from fissura.evaluate.scoring import Choice
 from fissura.metrics import POINT_SCORES, CrackCounts
 
 TITLES = {
+    **paired.HEADLINE,
     "precision": "P",
     "recall": "R",
-    "f1": "F1",
-    "crack_iou": "crack IoU",
     "background_iou": "background IoU",
-    "mean_iou": "mIoU",
     "accuracy": "accuracy",
     "class_accuracy": "class accuracy",
-    "smooth_iou": "smoothed IoU",
-    "ods": "ODS",
     "ods_threshold": "ODS at",
-    "ois": "OIS",
-    "ap": "AP",
-    "ap_interpolated": "AP (interpolated)",
-    "aiu": "AIU",
+    "ois_precision": "OIS P",
+    "ois_recall": "OIS R",
+    "iou_max_threshold": "IoU-max at",
     "best_mean_iou": "best mIoU",
 }
-CURVE_COLUMNS = ("precision", "recall", "f1", "crack_iou", "mean_iou")
-AVERAGES = {"pooled": "counts summed over the pictures", "per_image": "mean of the pictures"}
+CURVE_COLUMNS = (
+    "precision",
+    "recall",
+    "f1",
+    "crack_iou",
+    "mean_iou",
+    "accuracy",
+    "class_accuracy",
+)
+AVERAGES = {
+    "pooled": "counts summed over the pictures",
+    "per_image": "mean of the pictures",
+    "spread": "standard deviation of the pictures",
+}
 RULES = {"validation": "validation", "fixed": "fixed", "best": "best on these pictures"}
 
 Report = dict[str, Any]
 
 
-def curves(tally: CrackCounts) -> list[dict[str, Any]]:
+def rounded(choice: Choice) -> dict[str, Any]:
+    """A threshold and where it comes from, for the report."""
+    value = None if choice.value is None else round(choice.value, 9)
+    return {"value": value, "rule": choice.rule, "how": choice.how}
+
+
+def unit(pictures: int, groups: int) -> str:
+    """What the bootstrap draws."""
+    drawn = "pictures"
+    if groups < pictures:
+        drawn = f"photographs or sequences, {groups} of {pictures} pictures, drawn whole"
+    return f"{drawn}; percentile bootstrap; the threshold stays as chosen"
+
+
+def curves(tally: CrackCounts, empty: float) -> list[dict[str, Any]]:
     """Per tolerance the pooled scores at every threshold."""
     out = []
     for tolerance, counts in tally.compute().items():
         pooled = counts.weighted(np.ones((1, len(tally))))
         names = CURVE_COLUMNS[: None if tolerance == 0 else 3]
-        columns = {name: POINT_SCORES[name](pooled, 1.0)[0] for name in names}
+        columns = {name: POINT_SCORES[name](pooled, empty)[0] for name in names}
         thresholds = [round(t, 9) for t in tally.thresholds.values]
         out.append({"tolerance_px": tolerance, "threshold": thresholds} | columns)
     return out
@@ -74,14 +97,14 @@ def _without_curves(report: Report) -> Report:
 
 
 def write_csv(found: Sequence[dict[str, Any]], path: Path) -> None:
-    """One line per tolerance and threshold, four decimals."""
+    """One line per tolerance and threshold, ten digits; nothing where a score is undefined."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["tolerance_px", "threshold", *CURVE_COLUMNS])
         for curve in found:
             columns = [curve[name] for name in CURVE_COLUMNS if name in curve]
             for threshold, *values in zip(curve["threshold"], *columns, strict=True):
-                line = [f"{value:.4f}" for value in values]
+                line = ["" if np.isnan(value) else f"{value:.10g}" for value in values]
                 writer.writerow([f"{curve['tolerance_px']:g}", f"{threshold:g}", *line])
 
 
@@ -100,6 +123,7 @@ def markdown(report: Report) -> str:
     ]
     if data["note"]:
         lines.append(f"**{data['note']}**")
+    lines.append(regions(data))
     if any(row["tolerance_px"] for row in report["results"]):
         lines.append(protocol["tolerance"])
     if intervals["resamples"]:
@@ -108,9 +132,19 @@ def markdown(report: Report) -> str:
             f" resamples of the {intervals['unit']}."
         )
     for average, title in AVERAGES.items():
-        lines += _section(f"At the threshold, {title}", point_rows(report, average))
-    lines += _section("Over all thresholds (the best on these pictures)", curve_rows(report))
+        lines += section(f"At the threshold, {title}", point_rows(report, average))
+    lines += section("Over all thresholds (the best on these pictures)", curve_rows(report))
+    if "vs" in report:
+        lines += section("A against B", paired.rows(report["vs"]), paired.legend(report["vs"]))
     return "\n".join(lines) + "\n"
+
+
+def regions(data: dict[str, Any]) -> str:
+    """Whether parts of the pictures do not count."""
+    if not data["regions"]:
+        return "No region masks: every pixel counts."
+    some = f"{data['regions']} of {data['pictures']} pictures"
+    return f"Region masks on {some}: pixels outside them count neither as truth nor as prediction."
 
 
 def _reports(report: Report) -> list[Report]:
@@ -161,10 +195,12 @@ def _cell(score: Any) -> str:
     return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
 
 
-def _section(title: str, rows: Sequence[dict[str, str]]) -> list[str]:
+def section(title: str, rows: Sequence[dict[str, str]], legend: str = "") -> list[str]:
+    """Lines of a heading, perhaps a sentence, and a table; none without rows."""
     if not rows:
         return []
     titles = list(dict.fromkeys(title for row in rows for title in row))
     lines = [titles, ["---"] * len(titles)]
     lines += [[row.get(title, "") for title in titles] for row in rows]
-    return ["", f"## {title}", "", *(f"| {' | '.join(cells)} |" for cells in lines)]
+    head = ["", f"## {title}", "", *([legend, ""] if legend else [])]
+    return [*head, *(f"| {' | '.join(cells)} |" for cells in lines)]

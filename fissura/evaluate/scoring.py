@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 
 from fissura.evaluate.protocols import Average, Criterion, Protocol, Rule
 from fissura.metrics import (
+    BEST_THRESHOLDS,
     CURVE_SCORES,
     POINT_SCORES,
     TOLERANT,
     Counts,
     CrackCounts,
     Draws,
-    Thresholds,
     percentile_interval,
     resample_weights,
 )
 
 LEVEL = 0.95
-CRITERIA: Mapping[Criterion, str] = {"f1": "f1", "iou": "crack_iou"}
+CRITERIA: dict[Criterion, str] = {"f1": "f1", "iou": "crack_iou"}
 Row = dict[str, Any]
 Values = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -40,34 +41,52 @@ class Choice:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Number of resamples (0: no intervals) and the seed of their draw."""
+    """Number of resamples (0: no intervals), the seed of their draw, and each picture's group.
+
+    Groups (photographs, sequences) are drawn whole; None: every picture is its own.
+    """
 
     resamples: int = 1000
     seed: int = 0
+    groups: Sequence[str] | None = None
+
+    def members(self, subset: Index) -> list[Hashable]:
+        """The group of every picture whose number stands in `subset`."""
+        return [self.groups[i] if self.groups else int(i) for i in subset]
+
+    def weights(self, subset: Index) -> Values:
+        """The pictures once each, then B resamples of them; one group alone has no interval."""
+        once, groups = np.ones((1, len(subset))), self.members(subset)
+        if not self.resamples or len(set(groups)) < 2:
+            return once
+        drawn = resample_weights(len(subset), self.resamples, self.seed, groups)
+        return np.concatenate([once, drawn])
 
 
-def best_threshold(counts: Counts, thresholds: Thresholds, criterion: Criterion) -> int:
+def best_threshold(counts: Counts, protocol: Protocol) -> int:
     """Index of the first threshold with the best pooled F1 or crack IoU."""
     pooled = counts.weighted(np.ones((1, len(counts.pixels))))
-    return int(POINT_SCORES[CRITERIA[criterion]](pooled, 1.0)[0].argmax())
+    score = POINT_SCORES[CRITERIA[protocol.criterion]](pooled, protocol.empty)[0]
+    return int(np.nan_to_num(score, nan=-1.0).argmax())
 
 
 def score_rows(
-    protocol: Protocol,
-    tally: CrackCounts,
-    choice: Choice,
-    subset: NDArray[np.intp],
-    bootstrap: Bootstrap,
+    protocol: Protocol, tally: CrackCounts, choice: Choice, subset: Index, bootstrap: Bootstrap
 ) -> list[Row]:
     """One row per tolerance for the pictures whose numbers stand in `subset`."""
-    n = len(subset)
-    weights = np.ones((1, n))
-    if bootstrap.resamples:
-        drawn = resample_weights(n, bootstrap.resamples, bootstrap.seed)
-        weights = np.concatenate([weights, drawn])
+    head = {"pictures": len(subset), "groups": len(set(bootstrap.members(subset)))}
+    rows = value_rows(protocol, tally, choice, subset, bootstrap)
+    return [head | {name: _quantified(part) for name, part in row.items()} for row in rows]
+
+
+def value_rows(
+    protocol: Protocol, tally: CrackCounts, choice: Choice, subset: Index, bootstrap: Bootstrap
+) -> list[Row]:
+    """The same with the plain values of every score: of the pictures, then of each resample."""
+    weights = bootstrap.weights(subset)
     rows = []
     for tolerance, counts in tally.compute().items():
-        draws = Draws(tally.thresholds, counts.rows(subset), weights)
+        draws = Draws(tally.thresholds, counts.rows(subset), weights, protocol.empty)
         rows.append(_row(protocol, draws, tolerance, choice))
     return rows
 
@@ -75,27 +94,37 @@ def score_rows(
 def _row(protocol: Protocol, draws: Draws, tolerance: float, choice: Choice) -> Row:
     values = draws.thresholds.values
     if choice.value is None:
-        k = best_threshold(draws.images, draws.thresholds, protocol.criterion)
+        k = best_threshold(draws.images, protocol)
     else:
         k = values.index(choice.value)
     points = [name for name in protocol.point_scores if not tolerance or name in TOLERANT]
     curves = [name for name in protocol.curve_scores if not tolerance or name in TOLERANT]
     row: Row = {"tolerance_px": tolerance, "threshold": round(values[k], 9), "rule": choice.rule}
     for average in protocol.averages:
-        scores = {name: _at(draws, k, name, average, protocol.empty) for name in points}
-        row[average] = {name: quantity(score) for name, score in scores.items()}
+        row[average] = {name: _at(draws, k, name, average) for name in points}
     if curves:
-        row["over_thresholds"] = {name: quantity(CURVE_SCORES[name](draws)) for name in curves}
-        best = best_threshold(draws.images, draws.thresholds, "f1")
-        row["over_thresholds"]["ods_threshold"] = round(values[best], 9)
+        own = {
+            name: round(BEST_THRESHOLDS[name](draws), 9)
+            for name in curves
+            if name in BEST_THRESHOLDS
+        }
+        row["over_thresholds"] = {name: CURVE_SCORES[name](draws) for name in curves}
+        row["over_thresholds"] |= {f"{name}_threshold": value for name, value in own.items()}
     return row
 
 
-def _at(draws: Draws, k: int, name: str, average: Average, empty: float) -> Values:
+def _at(draws: Draws, k: int, name: str, average: Average) -> Values:
     score = POINT_SCORES[name]
     if average == "pooled":
-        return score(draws.pooled.at(k), empty)[:, 0]
-    return draws.mean(score(draws.images.at(k), empty))
+        return score(draws.pooled.at(k), draws.empty)[:, 0]
+    each = score(draws.images.at(k), draws.empty)
+    return draws.mean(each) if average == "per_image" else draws.spread(each)
+
+
+def _quantified(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: _quantified(value) for name, value in part.items()}
+    return quantity(part) if isinstance(part, np.ndarray) else part
 
 
 def quantity(values: Values) -> dict[str, float | None]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from fissura.metrics.bootstrap import percentile_interval, resample_weights
+from fissura.metrics.curves import BEST_THRESHOLDS, CURVE_SCORES, TOLERANT, Draws
+from fissura.metrics.matching import matched_histograms
 from fissura.metrics.segmentation import (
-    CURVE_SCORES,
     POINT_SCORES,
-    TOLERANT,
     Counts,
     CrackCounts,
-    Draws,
     Thresholds,
+    code_histograms,
 )
 
 __all__ = [
+    "BEST_THRESHOLDS",
     "CURVE_SCORES",
     "POINT_SCORES",
     "TOLERANT",
@@ -21,6 +22,8 @@ __all__ = [
     "CrackCounts",
     "Draws",
     "Thresholds",
+    "code_histograms",
+    "matched_histograms",
     "percentile_interval",
     "resample_weights",
 ]

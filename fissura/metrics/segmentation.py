@@ -10,7 +10,8 @@ anything is predicted there.
 
 Tolerance t: pixel centres at most t apart (Euclid). Precision counts predicted pixels that lie
 within t of a truth pixel, recall counts truth pixels that lie within t of a predicted pixel; both
-without one-to-one matching. At t = 0 these are the usual pixel counts.
+without one-to-one matching, unless CrackCounts is given the histograms of matching.py. At t = 0
+these are the usual pixel counts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -28,9 +28,13 @@ from numpy.typing import NDArray
 from fissura.types import BoolMask
 
 Codes = NDArray[np.uint16]
+Whole = NDArray[np.int64]
+Histograms = tuple[Whole, Whole, Whole]
+Histogrammer = Callable[[Codes, BoolMask, float, int], Histograms]
 Values = NDArray[np.float64]
 
 AIU_SMOOTHING = 1e-5
+KHANHHA_SMOOTHING = 1e-15
 MAX_THRESHOLDS = 60_000
 
 
@@ -109,9 +113,7 @@ def disc(radius: float) -> NDArray[np.uint8]:
     return np.asarray(x * x + y * y <= radius * radius, np.uint8)
 
 
-def code_histograms(
-    codes: Codes, truth: BoolMask, tolerance: float, bins: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def code_histograms(codes: Codes, truth: BoolMask, tolerance: float, bins: int) -> Histograms:
     """Histograms of codes: predictions near truth, predictions elsewhere, truth near predictions.
 
     Each has `bins` entries: one more than there are thresholds.
@@ -127,11 +129,20 @@ def code_histograms(
 
 
 class CrackCounts:
-    """Collects the histograms of every picture for several tolerances at once."""
+    """Collects the histograms of every picture for several tolerances at once.
 
-    def __init__(self, thresholds: Thresholds, tolerances: Sequence[float] = (0,)) -> None:
+    `histograms` says what is matched: whatever is near, or pairs (`matched_histograms`).
+    """
+
+    def __init__(
+        self,
+        thresholds: Thresholds,
+        tolerances: Sequence[float] = (0,),
+        histograms: Histogrammer = code_histograms,
+    ) -> None:
         self.thresholds = thresholds
         self.tolerances = tuple(tolerances)
+        self.histograms = histograms
         self.reset()
 
     def reset(self) -> None:
@@ -141,6 +152,9 @@ class CrackCounts:
 
     def __len__(self) -> int:
         return len(self._pixels)
+
+    def _rules(self) -> tuple[Any, ...]:
+        return self.thresholds, self.tolerances, self.histograms
 
     def update(
         self, prediction: NDArray[Any], truth: BoolMask, valid: BoolMask | None = None
@@ -153,13 +167,13 @@ class CrackCounts:
             outside = int(valid.size - np.count_nonzero(valid))
         bins = len(self.thresholds.values) + 1
         for tolerance, found in self._histograms.items():
-            parts = code_histograms(codes, truth, tolerance, bins)
+            parts = self.histograms(codes, truth, tolerance, bins)
             found.append(np.stack(parts).astype(np.uint32))
         self._pixels.append(codes.size - outside)
 
     def merge(self, other: CrackCounts) -> None:
         """Append the pictures of another collection with the same thresholds and tolerances."""
-        if (self.thresholds, self.tolerances) != (other.thresholds, other.tolerances):
+        if self._rules() != other._rules():
             raise ValueError("only counts of equal thresholds and tolerances can be merged")
         self._pixels += other._pixels
         for tolerance, found in self._histograms.items():
@@ -195,14 +209,35 @@ def precision(counts: Counts, empty: float = 1.0) -> Values:
 
 
 def recall(counts: Counts, empty: float = 1.0) -> Values:
-    """Share of truth pixels that are predicted (nearby); 1 where there is no truth."""
-    return _ratio(counts.found, counts.truth, 1.0)
+    """Share of truth pixels that are predicted (nearby)."""
+    return _ratio(counts.found, counts.truth, empty)
 
 
 def f1(counts: Counts, empty: float = 1.0) -> Values:
-    """Harmonic mean of precision and recall; 0 where both are 0."""
-    p, r = precision(counts), recall(counts)
-    return _ratio(2 * p * r, p + r, 0.0)
+    """Harmonic mean of precision and recall; 0 where both are 0, not a number where recall is."""
+    p, r = precision(counts), recall(counts, empty)
+    return np.where(np.isnan(r), np.nan, _ratio(2 * p * r, p + r, 0.0))
+
+
+def dice(counts: Counts, empty: float = 1.0) -> Values:
+    """F1 of the counts with 1e-15 added to both sides of the fraction: 1 where both are empty."""
+    whole = counts.predicted + counts.truth
+    return (2 * counts.matched + KHANHHA_SMOOTHING) / (whole + KHANHHA_SMOOTHING)
+
+
+def jaccard(counts: Counts, empty: float = 1.0) -> Values:
+    """Crack IoU with 1e-15 added to intersection and union: 1 where both are empty."""
+    return _smoothed_iou(counts, KHANHHA_SMOOTHING)
+
+
+def smooth_iou(counts: Counts, empty: float = 1.0) -> Values:
+    """Crack IoU with 1e-5 added to intersection and union: 1 where both are empty."""
+    return _smoothed_iou(counts, AIU_SMOOTHING)
+
+
+def _smoothed_iou(counts: Counts, smoothing: float) -> Values:
+    union = counts.predicted + counts.truth - counts.matched
+    return (counts.matched + smoothing) / (union + smoothing)
 
 
 def crack_iou(counts: Counts, empty: float = 1.0) -> Values:
@@ -235,84 +270,12 @@ def class_accuracy(counts: Counts, empty: float = 1.0) -> Values:
 
 def _class_mean(crack: Values, background: Values) -> Values:
     both = np.stack(np.broadcast_arrays(crack, background))
-    return np.asarray(np.nanmean(both, axis=0), np.float64)
+    known = (~np.isnan(both)).sum(axis=0).astype(np.float64)
+    return _ratio(np.nansum(both, axis=0), known, np.nan)
 
 
 def _true_negatives(counts: Counts) -> Values:
     return counts.pixels - counts.predicted - counts.truth + counts.matched
-
-
-@dataclass(frozen=True)
-class Draws:
-    """B weighted sums of the same N pictures: one with weights 1 is the score itself."""
-
-    thresholds: Thresholds
-    images: Counts
-    weights: Values
-
-    @cached_property
-    def pooled(self) -> Counts:
-        """Counts summed over the pictures, B×T."""
-        return self.images.weighted(self.weights)
-
-    @cached_property
-    def curve(self) -> tuple[Values, Values]:
-        """Precision and recall of the pooled counts, B×T each."""
-        return precision(self.pooled), recall(self.pooled)
-
-    def mean(self, values: Values) -> Values:
-        """Mean over pictures of one value per picture (N×1), B; not-a-number is left out."""
-        known = ~np.isnan(values)
-        total = self.weights @ np.where(known, values, 0.0)
-        return _ratio(total, self.weights @ known.astype(np.float64), np.nan)[:, 0]
-
-
-def ods(draws: Draws) -> Values:
-    """Best F1 of the pooled counts with one threshold for all pictures."""
-    return np.asarray(f1(draws.pooled).max(axis=-1))
-
-
-def ois(draws: Draws) -> Values:
-    """F1 of the counts pooled with every picture at its own best threshold (the first)."""
-    best = draws.images.at_each(f1(draws.images).argmax(axis=-1))
-    return f1(best.weighted(draws.weights))[:, 0]
-
-
-def average_precision(draws: Draws) -> Values:
-    """Area under the precision-recall curve as the sum of P · ΔR, without interpolation."""
-    p, r = draws.curve
-    return np.asarray((p * -np.diff(r, axis=-1, append=0.0)).sum(axis=-1))
-
-
-def interpolated_average_precision(draws: Draws) -> Values:
-    """Mean precision, read linearly at recall 0, 0.01 … 1 within the recall that was observed."""
-    return np.array([_toolbox_area(p, r) for p, r in zip(*draws.curve, strict=True)])
-
-
-def _toolbox_area(p: Values, r: Values) -> float:
-    order = np.lexsort((-p, r))
-    r, first = np.unique(r[order], return_index=True)
-    at = np.linspace(0, 1, 101)
-    inside = (at >= r[0]) & (at <= r[-1])
-    return min(1.0, float(np.interp(at[inside], r, p[order][first]).sum()) / 100)
-
-
-def smooth_iou(counts: Counts, empty: float = 1.0) -> Values:
-    """Crack IoU with 1e-5 added to intersection and union: 1 where both are empty."""
-    union = counts.predicted + counts.truth - counts.matched
-    return (counts.matched + AIU_SMOOTHING) / (union + AIU_SMOOTHING)
-
-
-def aiu(draws: Draws) -> Values:
-    """Smoothed crack IoU averaged over pictures and the thresholds 0.01, 0.02 … 0.99."""
-    hundredths = np.asarray(draws.thresholds.values) * 100
-    chosen = (np.abs(hundredths - hundredths.round()) < 1e-4) & (hundredths > 0.5)
-    return draws.mean(smooth_iou(draws.images)[:, chosen].mean(axis=-1, keepdims=True))
-
-
-def best_mean_iou(draws: Draws) -> Values:
-    """Largest mean IoU of the pooled counts over the thresholds."""
-    return np.asarray(mean_iou(draws.pooled, np.nan).max(axis=-1))
 
 
 POINT_SCORES: dict[str, Callable[[Counts, float], Values]] = {
@@ -325,18 +288,7 @@ POINT_SCORES: dict[str, Callable[[Counts, float], Values]] = {
     "accuracy": accuracy,
     "class_accuracy": class_accuracy,
     "smooth_iou": smooth_iou,
+    "dice": dice,
+    "jaccard": jaccard,
 }
-"""Scores at one threshold: (counts, value of a class's IoU or accuracy when it is nowhere)."""
-
-CURVE_SCORES: dict[str, Callable[[Draws], Values]] = {
-    "ods": ods,
-    "ois": ois,
-    "ap": average_precision,
-    "ap_interpolated": interpolated_average_precision,
-    "aiu": aiu,
-    "best_mean_iou": best_mean_iou,
-}
-"""Scores that look at all thresholds."""
-
-TOLERANT = frozenset({"precision", "recall", "f1", "ods", "ois", "ap", "ap_interpolated"})
-"""Scores that mean something with a tolerance above 0."""
+"""Scores at one threshold: (counts, value of recall and of a class's IoU when it is nowhere)."""

@@ -1,0 +1,69 @@
+"""What one evaluation is asked to do: pictures, settings, protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from fissura.config import PredictSettings, Settings
+from fissura.datasets import Reader, open_dataset
+from fissura.evaluate.protocols import Criterion, Protocol
+from fissura.types import InputError
+
+Progress = Callable[[int, int], None]
+Key = tuple[str, str]
+
+
+class EvaluateSettings(Settings):
+    """What a protocol leaves open.
+
+    `threshold` decided beforehand; or `validation`, the split it is chosen on by `criterion` (for a
+    folder of predictions `validation_predictions` holds the maps of that split, None: the same
+    folder). `tolerances` of protocols that leave them open. `without` lists picture names to leave
+    out in a second set of scores. `vs` is a second folder of predictions or a model (a shipped name
+    or a file) to compare with. `baseline` adds the black-hat transform as a reference. `resamples`
+    of the bootstrap, 0 for no intervals.
+    """
+
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    validation: str | None = None
+    validation_predictions: Path | None = None
+    criterion: Criterion = "f1"
+    tolerances: tuple[Annotated[float, Field(ge=0, le=50)], ...] | None = Field(
+        default=None, min_length=1
+    )
+    without: Path | None = None
+    vs: str | Path | None = None
+    baseline: bool = False
+    resamples: int = Field(default=1000, ge=0, le=100_000)
+    seed: int = Field(default=0, ge=0)
+    overwrite: bool = False
+    predict: PredictSettings = PredictSettings()
+
+
+@dataclass(frozen=True)
+class Job:
+    """The fixed part of one evaluation: pictures, settings, protocols adapted to the settings."""
+
+    data: Path
+    dataset: str | None
+    split: str | None
+    settings: EvaluateSettings
+    protocols: Mapping[str, Protocol]
+    progress: Progress
+
+    def samples(self, split: str | None) -> Reader:
+        """The pictures of a split, at least one."""
+        samples = open_dataset(self.data, self.dataset, split)
+        if not len(samples):
+            raise InputError(f"{self.data}: no pictures in split '{split or 'all'}'; check --split")
+        return samples
+
+
+def keys(samples: Reader) -> list[Key]:
+    """Set and name of every picture."""
+    return [(entry.set, entry.name) for entry in samples.entries]

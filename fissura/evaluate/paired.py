@@ -1,0 +1,128 @@
+"""Two sets of predictions for the same pictures: by how much one is better, and whether it shows.
+
+Both are scored on the same resamples of the pictures, so that what is hard about a picture is hard
+for both and leaves the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fissura.evaluate.protocols import Protocol
+from fissura.evaluate.scoring import Bootstrap, Choice, Index, Row, quantity, value_rows
+from fissura.metrics import CrackCounts
+
+HEADLINE = {
+    "f1": "F1",
+    "dice": "Dice",
+    "ods": "ODS",
+    "ois": "OIS",
+    "ap": "AP",
+    "ap_interpolated": "AP (interpolated)",
+    "crack_iou": "crack IoU",
+    "jaccard": "Jaccard",
+    "smooth_iou": "smoothed IoU",
+    "mean_iou": "mIoU",
+    "aiu": "AIU",
+    "iou_max": "IoU-max",
+}
+"""The scores that are quoted; more is better in all of them."""
+
+PARTS = {"pooled": "", "per_image": ", mean of pictures", "over_thresholds": ""}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One set of predictions under one protocol."""
+
+    name: str
+    choice: Choice
+    tally: CrackCounts
+
+
+def compare(
+    protocol: Protocol, sides: Sequence[Side], subsets: Mapping[str, Index], bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """A minus B of every headline score, with the interval of the same resamples for both."""
+    found = []
+    for label, index in subsets.items():
+        tables = [value_rows(protocol, s.tally, s.choice, index, bootstrap) for s in sides]
+        for a, b in zip(*tables, strict=True):
+            head = {"subset": label, "pictures": len(index), "tolerance_px": a["tolerance_px"]}
+            found += [head | score for score in _differences(a, b)]
+    thresholds = [asdict(side.choice) for side in sides]
+    return {
+        "a": {"predictions": sides[0].name, "threshold": thresholds[0]},
+        "b": {"predictions": sides[1].name, "threshold": thresholds[1]},
+        "scores": found,
+    }
+
+
+def _differences(a: Row, b: Row) -> list[Row]:
+    found = []
+    for part, suffix in PARTS.items():
+        for name in (name for name in HEADLINE if name in a.get(part, {})):
+            first, second = a[part][name], b[part][name]
+            difference = quantity(first - second)
+            values = {"a": quantity(first[:1])["value"], "b": quantity(second[:1])["value"]}
+            title = HEADLINE[name] + suffix
+            says = {"score": title, "difference": difference, "says": verdict(difference)}
+            found.append({"part": part, "name": name} | values | says)
+    return found
+
+
+def verdict(difference: Mapping[str, float | None]) -> str:
+    """One sentence; nothing is claimed where the interval holds 0."""
+    value, low, high = (difference.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return "not defined for one of the two"
+    if low is None or high is None:
+        return "no interval: all pictures belong to one group"
+    if low <= 0 <= high:
+        return "no difference shown"
+    better, sign = ("A", 1) if value > 0 else ("B", -1)
+    low, high = sorted((sign * low, sign * high))
+    return f"{better} is better by {sign * value:.4f} ({low:.4f} to {high:.4f})"
+
+
+def legend(found: Mapping[str, Any]) -> str:
+    """Who is A and who is B."""
+    sides = [
+        f"{letter.upper()}: {found[letter]['predictions']}, threshold {_threshold(found[letter])}."
+        for letter in ("a", "b")
+    ]
+    return f"{' '.join(sides)} A − B from the same resamples for both."
+
+
+def _threshold(side: Mapping[str, Any]) -> str:
+    value = side["threshold"]["value"]
+    return side["threshold"]["how"] if value is None else f"{value:g}"
+
+
+def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Table rows, a score each."""
+    return [
+        {
+            "pictures": f"{score['subset']} ({score['pictures']})",
+            "tolerance": f"{score['tolerance_px']:g} px",
+            "score": score["score"],
+            "A": _cell(score["a"]),
+            "B": _cell(score["b"]),
+            "A − B": _interval(score["difference"]),
+            "in words": score["says"],
+        }
+        for score in found["scores"]
+    ]
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _interval(difference: Mapping[str, float | None]) -> str:
+    value = _cell(difference["value"])
+    if "low" not in difference:
+        return value
+    return f"{value} ({difference['low']:.4f} to {difference['high']:.4f})"
