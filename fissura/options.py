@@ -117,6 +117,9 @@ class EvaluateOptions:
     criterion: Annotated[str | None, Option(help="What is best there: f1 or iou.")] = None
     tolerances: Annotated[str | None, Option(help="Pixels, as 0,2,5.")] = None
     without: Annotated[Path | None, Option(help="Text file of pictures to leave out.")] = None
+    vs: Annotated[
+        str | None, Option("--vs", help="Compare with a second folder of maps, or a model.")
+    ] = None
     baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
     resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
     seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None
