@@ -29,11 +29,10 @@ from fissura.train.optimiser import build_optimiser
 from fissura.train.schedule import learning_rate
 from fissura.train.tasks import BadRunError, Score, SegmentationTask
 from fissura.types import InputError, Sample
-from fissura.weights.network import load_module, new_card, save_safetensors
+from fissura.weights.network import new_card, save_safetensors
+from fissura.weights.official import start_from
 
 BEST = "best.safetensors"
-HEAD = "decode_head."
-"""Names of what a warm start may leave alone."""
 BAD_RUN_AFTER = 3
 """Validations in a row without a single crack found before a run is given up."""
 
@@ -140,26 +139,11 @@ def _start(config: TrainConfig) -> RunState:
     except (TypeError, ValueError) as error:
         raise InputError(f"arguments: {config.model} does not take them ({error})") from error
     if config.warm_start:
-        _warm_start(network, config.warm_start)
+        start_from(network, config.model, config.warm_start)
     network = network.to(config.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(network, config.optimiser)
     return RunState(network, MovingAverage(network, config.ema_decay), optimiser)
-
-
-def _warm_start(network: nn.Module, path: Path) -> None:
-    """Take over everything; only the last layer of another number of classes keeps its start."""
-    warm, _ = load_module(path)
-    given, own = warm.state_dict(), network.state_dict()
-    unlike = [k for k in own.keys() | given if k not in given or k not in own]
-    unlike += [k for k in own.keys() & given if own[k].shape != given[k].shape]
-    wrong = sorted(key for key in unlike if not (key.startswith(HEAD) and key in given))
-    if wrong:
-        raise InputError(
-            f"warm_start: {path} differs from the network beyond its head, first in {wrong[0]}; "
-            "give weights of the same arguments"
-        )
-    network.load_state_dict(own | {k: v for k, v in given.items() if k not in unlike})
 
 
 def _iterate(

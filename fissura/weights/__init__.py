@@ -106,8 +106,8 @@ def resolve(model: str | Path) -> Path:
     path = Path(model)
     if path.suffix.lower() in FOREIGN_SUFFIXES and path.exists():
         raise InputError(
-            f"{path}: is a checkpoint of another program, which fissura does not read; give an"
-            " .onnx or .safetensors file of fissura's own"
+            f"{path}: is a checkpoint of another program; turn it into a file of fissura's own:"
+            f" fissura import-weights {path} --model NAME --out {path.stem}.safetensors"
         )
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,26 +142,24 @@ def convert(
     """
     if model not in MODELS:
         raise InputError(f"--model {model}: is unknown; choose one of {', '.join(MODELS)}")
-    with torch.device("meta"):  # Only names and shapes: to refuse must be quick.
-        skeleton = _build(model, arguments)
-    left_out = _check(model, skeleton.state_dict(), state, source, allow_head)
+    _refuse_other_networks(model, state, source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = _build(model, arguments)
-    _load(network, {name: values for name, values in state.items() if name not in left_out})
+        try:
+            network = MODELS[model](**(arguments or {}))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"arguments: {model} does not take them ({error})") from None
+    _load(network, model, state, source, allow_head)
     return network.eval()
 
 
-def _build(model: str, arguments: Mapping[str, Any] | None) -> nn.Module:
-    try:
-        return MODELS[model](**(arguments or {}))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"arguments: {model} does not take them ({error})") from None
-
-
-def _load(network: nn.Module, state: dict[str, Tensor]) -> None:
-    """Over the network's own; what `state` lacks was allowed to be missing."""
-    network.load_state_dict(network.state_dict() | state)
+def _load(
+    network: nn.Module, model: str, given: Mapping[str, Tensor], source: str, allow_head: bool
+) -> None:
+    """Over the network's own; a head that may stay away and counters are its own then."""
+    own = network.state_dict()
+    left_out = _check(model, own, given, source, allow_head)
+    network.load_state_dict(own | {k: v for k, v in given.items() if k not in left_out})
 
 
 def _check(
@@ -176,7 +175,6 @@ def _check(
     of_head = {name for name in misshapen if head and name.startswith(head)}
     wrong = _differences(own, given, misshapen - of_head)
     if wrong:
-        _refuse_other_networks(model, given, source)
         raise InputError(
             f"{source}: does not fit {model}: {wrong}; give weights of just that network"
         )
@@ -260,12 +258,11 @@ def start_from(network: nn.Module, name: str, path: Path) -> None:
         given: Mapping[str, Tensor] = load_module(path)[0].state_dict()
     else:
         given = read_checkpoint(path)
-    own = network.state_dict()
     origin = looks_like(given)
     if origin in (VGG16, VGG16_BN):
-        given = own | from_vgg(name, origin, given, source)
-    left_out = _check(name, own, given, source, allow_head=True)
-    _load(network, {key: values for key, values in given.items() if key not in left_out})
+        given = network.state_dict() | from_vgg(name, origin, given, source)
+    _refuse_other_networks(name, given, source)
+    _load(network, name, given, source, allow_head=True)
 
 
 def import_weights(
@@ -299,3 +296,24 @@ def import_weights(
         **notes,
     )
     return Imported(save_safetensors(network, card, out), len(state) - len(left_out), left_out)
+
+
+def describe(imported: Imported) -> dict[str, Any]:
+    """What was written, and the commands that go on with it."""
+    card = imported.card
+    assert card.path is not None
+    path, onnx = (shlex.quote(str(p)) for p in (card.path, card.path.with_suffix(".onnx")))
+    steps = [
+        f"fissura predict SOURCE --model {path}",
+        f"fissura export --model {path} --out {onnx}",
+    ]
+    if imported.left_out:
+        steps = [f"fissura train CONFIG.yaml --set warm_start={path}"]
+    return {
+        "out": str(card.path),
+        "entries": imported.taken,
+        "left_out": list(imported.left_out) or None,
+        "threshold": card.threshold,
+        "summary": card.summary,
+        "next": steps,
+    }

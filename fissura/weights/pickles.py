@@ -88,9 +88,9 @@ def unpickle(file: BinaryIO, storages: dict[str, Storage] | None = None) -> obje
             raise UnreadableError("is longer than any checkpoint and is refused")
         name = opcode.name
         if name in _VALUES:
-            machine.stack.append(argument)
+            machine.push(argument)
         elif name in _FRESH:
-            machine.stack.append(_FRESH[name]())
+            machine.push(_FRESH[name]())
         elif name in _STEPS:
             _STEPS[name](machine, argument)
         elif name not in _NOTHING:
@@ -110,6 +110,9 @@ class _Machine:
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+
+    def push(self, value: object) -> None:
+        self.stack.append(value)
 
     def mark(self) -> None:
         self.below.append(self.stack)
@@ -146,7 +149,7 @@ class _Machine:
             self.stack[-1].update(_entries(items))
 
     def call(self, made_of: object, arguments: object) -> None:
-        self.stack.append(_made(made_of, arguments))
+        self.push(_made(made_of, arguments))
 
     def build(self, state: object) -> None:
         made = self.stack[-1]
@@ -209,28 +212,28 @@ def _outside(machine: _Machine, _: object) -> None:
     """A reference to what stands outside: ("storage", class, key, device, count[, view])."""
     kind, made_of, *rest = machine.stack.pop()
     if kind == "module":  # The class, with its source code, of a network pickled as a whole.
-        machine.stack.append(made_of)
+        machine.push(made_of)
         return
     key, _device, count = rest[:3]
     if rest[3:] not in ([], [None]):
         raise UnreadableError("keeps its tensors as parts of others, as torch before 0.4 did")
     dtype = _STORAGES.get(made_of.name)
     if dtype is None:
-        machine.stack.append(Foreign(made_of.name))
+        machine.push(Foreign(made_of.name))
         return
     if not (isinstance(key, str) and isinstance(count, int) and 0 <= count < MOST_NUMBERS):
-        machine.stack.append(Foreign("", "an impossible count of numbers"))
+        machine.push(Foreign("", "an impossible count of numbers"))
         return
     storage = Storage(key, dtype, count)
     machine.storages.setdefault(key, storage)
-    machine.stack.append(storage)
+    machine.push(storage)
 
 
 def _named(machine: _Machine, _: object) -> None:
     module, name = machine.top(2)
     if not (isinstance(module, str) and isinstance(name, str)):
         raise TypeError("names are text")
-    machine.stack.append(Foreign(f"{module} {name}"))
+    machine.push(Foreign(f"{module} {name}"))
 
 
 def _instance(machine: _Machine, name: str) -> None:
@@ -262,14 +265,14 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "MARK": lambda m, _: m.mark(),
     "POP": lambda m, _: m.pop(),
     "POP_MARK": lambda m, _: m.to_mark(),
-    "DUP": lambda m, _: m.stack.append(m.stack[-1]),
-    "TUPLE": lambda m, _: m.stack.append(tuple(m.to_mark())),
-    "TUPLE1": lambda m, _: m.stack.append(m.top(1)),
-    "TUPLE2": lambda m, _: m.stack.append(m.top(2)),
-    "TUPLE3": lambda m, _: m.stack.append(m.top(3)),
-    "LIST": lambda m, _: m.stack.append(m.to_mark()),
-    "FROZENSET": lambda m, _: m.stack.append(m.to_mark()),
-    "DICT": lambda m, _: m.stack.append(_entries(m.to_mark())),
+    "DUP": lambda m, _: m.push(m.stack[-1]),
+    "TUPLE": lambda m, _: m.push(tuple(m.to_mark())),
+    "TUPLE1": lambda m, _: m.push(m.top(1)),
+    "TUPLE2": lambda m, _: m.push(m.top(2)),
+    "TUPLE3": lambda m, _: m.push(m.top(3)),
+    "LIST": lambda m, _: m.push(m.to_mark()),
+    "FROZENSET": lambda m, _: m.push(m.to_mark()),
+    "DICT": lambda m, _: m.push(_entries(m.to_mark())),
     "APPEND": lambda m, _: m.extend([*m.top(1)]),
     "APPENDS": lambda m, _: m.extend(m.to_mark()),
     "ADDITEMS": lambda m, _: m.extend(m.to_mark()),
@@ -279,10 +282,10 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "BINPUT": lambda m, place: m.remember(place),
     "LONG_BINPUT": lambda m, place: m.remember(place),
     "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
-    "GET": lambda m, place: m.stack.append(m.memo[place]),
-    "BINGET": lambda m, place: m.stack.append(m.memo[place]),
-    "LONG_BINGET": lambda m, place: m.stack.append(m.memo[place]),
-    "GLOBAL": lambda m, name: m.stack.append(Foreign(name)),
+    "GET": lambda m, place: m.push(m.memo[place]),
+    "BINGET": lambda m, place: m.push(m.memo[place]),
+    "LONG_BINGET": lambda m, place: m.push(m.memo[place]),
+    "GLOBAL": lambda m, name: m.push(Foreign(name)),
     "STACK_GLOBAL": _named,
     "REDUCE": lambda m, _: m.call(*m.top(2)),
     "NEWOBJ": lambda m, _: m.call(*m.top(2)),
