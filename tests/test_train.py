@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from small_models import small_arguments  # noqa: E402
+
 from fissura.config import build_settings, load_settings  # noqa: E402
 from fissura.datasets import open_dataset  # noqa: E402
 from fissura.datasets.held_back import held_back  # noqa: E402
@@ -29,7 +31,7 @@ from fissura.train.config import (  # noqa: E402
 )
 from fissura.train.data import load_training_data  # noqa: E402
 from fissura.train.loop import BadRunError, train  # noqa: E402
-from fissura.train.losses import cross_entropy, segmentation_loss  # noqa: E402
+from fissura.train.losses import cross_entropy, pixel_loss, segmentation_loss  # noqa: E402
 from fissura.train.schedule import learning_rate  # noqa: E402
 from fissura.types import InputError  # noqa: E402
 from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
@@ -78,17 +80,30 @@ def losses(out: Path) -> list[float]:
     return [line["loss"] for line in lines(out) if "loss" in line]
 
 
-def test_the_loss_falls_and_a_run_folder_is_left(data_root: Path, tmp_path: Path) -> None:
-    best = train(config(data_root), tmp_path)
+SIDES = [0.5, 0.75, 1.0, 0.75, 0.5]
+SMALL_RUNS: dict[str, dict[str, Any]] = {
+    "cgnet": {},
+    "deepcrack_liu": {"loss": {"kind": "balanced", "sides": SIDES}, "optimiser": {"lr": 3e-3}},
+    "deepcrack_zou": {"loss": {"sides": [1] * 5}, "optimiser": {"lr": 5e-3}},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_loss_falls_and_a_run_folder_is_left(
+    name: str, data_root: Path, tmp_path: Path
+) -> None:
+    arguments = small_arguments(name)
+    settings = config(data_root, model=name, arguments=arguments, **SMALL_RUNS[name])
+    best = train(settings, tmp_path)
     values = losses(tmp_path)
     assert np.mean(values[-5:]) < 0.8 * np.mean(values[:5])
     scores = [line["validation"]["f1"] for line in lines(tmp_path) if "validation" in line]
     assert len(scores) == 2
     network, card = load_module(best)
-    assert card.arguments == {"blocks": [2, 2]}
+    assert card.arguments == arguments
     assert 0 < card.threshold < 1
     assert not network.training
-    assert load_settings(tmp_path / "config.yaml", TrainConfig) == config(data_root)
+    assert load_settings(tmp_path / "config.yaml", TrainConfig) == settings
     assert {"environment.json", "last.pt"} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -273,8 +288,52 @@ def test_ignored_pixels_change_no_loss() -> None:
     other = logits.clone()
     other[:, :, 4:] += 3
     settings = LossSettings(class_weights=(1, 2), dice=1.0)
-    first, second = (segmentation_loss(part, labels, settings)["loss"] for part in (logits, other))
+    first, second = (
+        segmentation_loss({"logits": part}, labels, settings)["loss"] for part in (logits, other)
+    )
     assert torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "focal", "balanced"])
+def test_one_logit_of_crack_costs_as_much_as_two_classes(kind: str) -> None:
+    torch.manual_seed(0)
+    margin, labels = torch.randn(2, 1, 8, 8), torch.randint(0, 2, (2, 8, 8))
+    settings = LossSettings(kind=kind, class_weights=(1, 3), dice=1.0)  # type: ignore[arg-type]
+    shift = torch.randn(2, 1, 8, 8)
+    pair = torch.cat([shift, margin + shift], dim=1)
+    one, two = (
+        segmentation_loss({"logits": part}, labels, settings)["loss"] for part in (margin, pair)
+    )
+    assert torch.allclose(one, two)
+
+
+def test_sides_that_a_network_lacks_are_named() -> None:
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    with pytest.raises(InputError, match=r"loss\.sides: 2 weights for a network of 0"):
+        segmentation_loss({"logits": torch.zeros(1, 1, 4, 4)}, labels, LossSettings(sides=(1, 1)))
+
+
+def test_easy_pixels_weigh_less_in_the_focal_loss() -> None:
+    labels = torch.ones(1, 1, 2, dtype=torch.int64)
+    logits = torch.tensor([0.0, 4.0]).view(1, 1, 1, 2).requires_grad_()
+    slopes = {}
+    for kind in ("cross_entropy", "focal"):
+        loss = pixel_loss(logits, labels, LossSettings(kind=kind))  # type: ignore[arg-type]
+        (gradient,) = torch.autograd.grad(loss, logits)
+        slopes[kind] = abs(float(gradient[..., 1] / gradient[..., 0]))
+    assert slopes["focal"] < 0.1 * slopes["cross_entropy"]
+
+
+def test_stairs_of_the_rate() -> None:
+    optimiser = OptimiserSettings(lr=1.0)
+    step = ScheduleSettings(name="step", every=10, factor=0.5)
+    assert [learning_rate(t, 40, optimiser, step) for t in (0, 9, 10, 39)] == [1, 1, 0.5, 0.125]
+    constant = ScheduleSettings(name="constant", warmup=2)
+    assert [learning_rate(t, 40, optimiser, constant) for t in (0, 1, 39)] == [0.5, 1, 1]
+    linear = ScheduleSettings(name="linear", every=10, hold=2)
+    assert [learning_rate(t, 40, optimiser, linear) for t in (0, 19, 20, 39)] == pytest.approx(
+        [1, 1, 2 / 3, 1 / 3]
+    )
 
 
 def test_the_released_loss_shrinks_with_padding() -> None:

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTHS = (64, 128, 256, 512, 512)
-DEPTHS = (2, 2, 3, 3, 3)
+STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
+"""Channels in multiples of the base width, and number of convolutions."""
 SIDES = ("side1", "side2", "side3", "side4", "side5")
 LEAST_SIDE = 16
+MOST_WIDTH = 512
+"""Far beyond any use; a model file must not make us build a network that fills the memory."""
 
 Normalisation = Literal["running", "per_image"]
 Start = Literal["he", "released"]
@@ -55,7 +57,8 @@ class DeepCrackLiu(nn.Module):
 
     Input: N×3×H×W float32 RGB in −1…1; sides below 16 are continued by their last row or column
     and cut off again. `bn_mode` says what normalises outside training: the `running` statistics, or
-    each picture's own as in the released test script (`per_image`).
+    each picture's own as in the released test script (`per_image`). `width` is the channels of the
+    finest scale, `init` He's start or the release's.
     """
 
     MEAN_RGB: ClassVar[tuple[float, float, float]] = (127.5, 127.5, 127.5)
@@ -66,17 +69,23 @@ class DeepCrackLiu(nn.Module):
     TILE: ClassVar[int | None] = 1024
     OVERLAP: ClassVar[int | None] = 256
 
-    def __init__(self, bn_mode: Normalisation = "running", init: Start = "he") -> None:
+    def __init__(
+        self, bn_mode: Normalisation = "running", width: int = 64, init: Start = "he"
+    ) -> None:
         super().__init__()
         if bn_mode not in ("running", "per_image") or init not in ("he", "released"):
             raise ValueError(
                 "bn_mode must be running or per_image and init he or released, "
                 f"got {bn_mode!r} and {init!r}"
             )
-        entering = (3, *WIDTHS[:-1])
-        for k, (c_in, width, depth) in enumerate(zip(entering, WIDTHS, DEPTHS, strict=True), 1):
-            self.add_module(f"conv{k}", _stage(c_in, width, depth, bn_mode))
-            self.add_module(f"side_conv{k}", nn.Conv2d(width, 1, 1, bias=False))
+        if not 1 <= width <= MOST_WIDTH:
+            raise ValueError(f"width must be 1 to {MOST_WIDTH}, got {width}")
+        entering = 3
+        for k, (factor, depth) in enumerate(STAGES, 1):
+            channels = width * factor
+            self.add_module(f"conv{k}", _stage(entering, channels, depth, bn_mode))
+            self.add_module(f"side_conv{k}", nn.Conv2d(channels, 1, 1, bias=False))
+            entering = channels
         self.fuse_conv = nn.Conv2d(5, 1, 1, bias=False)
         if init == "he":
             self._initialise()

@@ -19,11 +19,14 @@ from torch.nn import functional
 
 STRIDE = 16
 LEAST_SIDE = 32
-WIDTHS = (64, 128, 256, 512, 512)
-DEPTHS = (2, 2, 3, 3, 3)
-DECODER = ((64, 64), (128, 64), (256, 256, 128), (512, 512, 256), (512, 512, 512))
-"""Output channels of each decoder convolution, stages 1 to 5."""
-FUSION = 64
+ENCODER = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
+DECODER = ((1, 1), (2, 1), (4, 4, 2), (8, 8, 4), (8, 8, 8))
+"""Output channels of each convolution, stages 1 to 5, in multiples of the base width."""
+MOST_WIDTH = 512
+"""Far beyond any use; a model file must not make us build a network that fills the memory."""
+
+COARSEST_FIRST = (5, 4, 3, 2, 1)
+SIDES = ("side1", "side2", "side3", "side4", "side5")
 
 Start = Literal["he", "released"]
 
@@ -78,11 +81,11 @@ class Unpool(nn.Module):
 class Fusion(nn.Module):
     """Encoder and decoder features of one scale → one map of logits at full size."""
 
-    def __init__(self, channels: int, scale: int) -> None:
+    def __init__(self, channels: int, width: int, scale: int) -> None:
         super().__init__()
         self.scale = scale
-        self.nn = ConvReLU(channels, FUSION)
-        self.conv = nn.Conv2d(FUSION, 1, 3, padding=1)
+        self.nn = ConvReLU(channels, width)
+        self.conv = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, encoded: Tensor, decoded: Tensor) -> Tensor:
         """Two maps N×c×h/s×w/s → N×1×h×w."""
@@ -100,7 +103,7 @@ class DeepCrackZou(nn.Module):
 
     Input: N×3×H×W float32, **blue, green, red**, in 0…1. Sides that are no multiple of 16, or
     below 32, are continued by mirroring at the right and the bottom and cut off again; the release
-    fails there.
+    fails there. `width` is the channels of the finest scale, `init` He's start or the release's.
     """
 
     MEAN_RGB: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
@@ -111,17 +114,22 @@ class DeepCrackZou(nn.Module):
     TILE: ClassVar[int | None] = 512
     OVERLAP: ClassVar[int | None] = 128
 
-    def __init__(self, init: Start = "he") -> None:
+    def __init__(self, width: int = 64, init: Start = "he") -> None:
         super().__init__()
-        if init not in ("he", "released"):
-            raise ValueError(f"init must be he or released, got {init!r}")
-        entering = (3, *WIDTHS[:-1])
-        for k, (c_in, width, depth) in enumerate(zip(entering, WIDTHS, DEPTHS, strict=True), 1):
-            self.add_module(f"down{k}", Stage(c_in, *[width] * depth))
-        for k, (width, channels) in enumerate(zip(WIDTHS, DECODER, strict=True), 1):
-            self.add_module(f"up{k}", Stage(width, *channels))
-        for k in range(5, 0, -1):
-            self.add_module(f"fuse{k}", Fusion(WIDTHS[k - 1] + DECODER[k - 1][-1], 2 ** (k - 1)))
+        if not 1 <= width <= MOST_WIDTH or init not in ("he", "released"):
+            raise ValueError(
+                f"width must be 1 to {MOST_WIDTH} and init he or released, got {width}, {init!r}"
+            )
+        encoder = [[width * factor for factor in factors] for factors in ENCODER]
+        decoder = [[width * factor for factor in factors] for factors in DECODER]
+        entering = (3, *(channels[-1] for channels in encoder[:-1]))
+        for k, (c_in, channels) in enumerate(zip(entering, encoder, strict=True), 1):
+            self.add_module(f"down{k}", Stage(c_in, *channels))
+        for k, channels in enumerate(decoder, 1):
+            self.add_module(f"up{k}", Stage(encoder[k - 1][-1], *channels))
+        for k in COARSEST_FIRST:
+            joint = encoder[k - 1][-1] + decoder[k - 1][-1]
+            self.add_module(f"fuse{k}", Fusion(joint, width, 2 ** (k - 1)))
         self.final = nn.Conv2d(5, 1, 3, padding=1)
         self.pool, self.unpool = Pool(), Unpool()
         if init == "he":  # the release leaves torch's own start
@@ -141,7 +149,7 @@ class DeepCrackZou(nn.Module):
         x = mirror_to_stride(x)
         encoded, decoded = self.features(x)
         sides = [
-            self.get_submodule(f"fuse{k}")(encoded[k - 1], decoded[k - 1]) for k in FINEST_LAST
+            self.get_submodule(f"fuse{k}")(encoded[k - 1], decoded[k - 1]) for k in COARSEST_FIRST
         ]
         logits = self.final(torch.cat(sides, dim=1))
         named = dict(zip(("logits", *SIDES), (logits, *sides[::-1]), strict=True))
@@ -156,15 +164,11 @@ class DeepCrackZou(nn.Module):
             x, place = self.pool(encoded[-1])
             places.append(place)
         decoded: list[Tensor] = []
-        for k in range(5, 0, -1):
+        for k in COARSEST_FIRST:
             x = self.unpool(x, places[k - 1], encoded[k - 1])
             x = self.get_submodule(f"up{k}")(x)
             decoded.insert(0, x)
         return encoded, decoded
-
-
-FINEST_LAST = (5, 4, 3, 2, 1)
-SIDES = ("side1", "side2", "side3", "side4", "side5")
 
 
 def mirror_to_stride(x: Tensor) -> Tensor:
