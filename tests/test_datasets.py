@@ -28,7 +28,10 @@ def fake(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, lis
 
 
 def truth_files(root: Path) -> list[Path]:
-    return sorted(p for p in root.rglob("*") if p.suffix in {".png", ".mat"})
+    truths = (
+        p for p in root.rglob("*") if p.suffix in {".png", ".mat"} or p.parent.name == "masks"
+    )
+    return sorted(p for p in truths if p.is_file())
 
 
 class TestEveryDataset:

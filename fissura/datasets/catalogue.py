@@ -8,6 +8,7 @@ from pathlib import Path
 from fissura.types import InputError
 
 UNSTATED = "none stated"
+UNREAD = "not read here; ask the source"
 RESEARCH = "non-commercial research and education only"
 
 
@@ -35,15 +36,22 @@ KNOWN = (
     Known("quay_uav", "pairs", "Komi et al. 2025, quays with boxes, no masks", "CC BY-SA 4.0"),
     Known("field", "pairs", "mixed photographs without truth", "mixed; internal use"),
     Known("crackforest", "crackforest", "CrackForest as its authors publish it (.mat)", RESEARCH),
+    Known("deepcrack", "deepcrack537", "DeepCrack as its authors publish it", RESEARCH),
+    Known("cracktree260", "crack_index", "DeepCrack, Zou et al. 2019: for training", UNREAD),
+    Known("crkwh100", "crack_index", "DeepCrack, Zou et al. 2019: for testing", UNREAD),
+    Known("crackls315", "crack_index", "DeepCrack, Zou et al. 2019: for testing", UNREAD),
+    Known("stone331", "crack_index", "DeepCrack, Zou et al. 2019: for testing, regions", UNREAD),
+    Known("khanhha", "khanhha", "khanhha/crack_segmentation, twelve merged sets", UNSTATED),
+    Known("crack500", "crack500", "Crack500, Zhang et al. 2016, Yang et al. 2019", UNSTATED),
 )
 
 
 def listing(root: Path | str | None = None) -> list[dict[str, str | bool]]:
-    """Every known set as a row of name, layout, source, terms and whether `root` holds it."""
+    """Every known set as a row of name, layout, source, terms and whether `root` holds it.
+
+    `CrackTree260` is `cracktree260`: the case of a folder's name does not matter.
+    """
     if root and not Path(root).is_dir():
         raise InputError(f"{root}: no such folder of data; check the path")
-    folders = [Path(root) / one.name if root else None for one in KNOWN]
-    return [
-        {**asdict(one), "found": bool(folder and folder.is_dir())}
-        for one, folder in zip(KNOWN, folders, strict=True)
-    ]
+    there = {path.name.casefold() for path in Path(root).iterdir() if path.is_dir()} if root else ()
+    return [{**asdict(one), "found": one.name in there} for one in KNOWN]

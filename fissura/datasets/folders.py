@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fissura.datasets.layout import Reader
+from fissura.datasets.reader import Reader
 
 
 class Folders(Reader):

@@ -21,6 +21,12 @@ PHOTOGRAPH = {
     "quay_uav": r"(.+)_\d+_\d+$",
     "belt_defects": r"(?!stills)([^/]+)/",
     "deepcrack537": r"(.+?)-\d+(?:_test)?$",
+    "crack500": r"(?:.*/)?(\d{8}_\d{6})",
+    "khanhha": (
+        r"(?:CFD|forest)_(\d+)|CRACK500_(\d{8}_\d{6})|DeepCrack_(.+?)(?:-\d+)?$"
+        r"|(GAPS384_.+?_\d{4})_|(?:noncrack_)+(.+?_\d+)(?:_\d+)?$"
+        r"|((?:Rissbilder_for_Florian|Volker|Eugen_Muller|Nohra_Muller)_[0-9A-Z]+)"
+    ),
 }
 """Data set -> pattern whose first filled group names the photograph or sequence of a stem."""
 
@@ -28,8 +34,15 @@ STRATUM = {
     "khanhha_mix": r"([A-Za-z_]+?\d*?)_",
     "masonry": r"(a)?",
     "belt_defects": r"(stills)?",
+    "khanhha": (
+        r"(CRACK500|GAPS384|CFD|forest|cracktree200|DeepCrack|Sylvie_Chambon|Volker|noncrack"
+        r"|Rissbilder_for_Florian|Eugen_Muller|Nohra_Muller)_"
+    ),
 }
 """Data set -> pattern of the part that a split keeps in proportion."""
+
+AUGMENTED = r"(?:.*/)?(.+?)(?:_rot\d+)?_crop\d+(?:_mirror\d+)?$"
+"""Turned, cropped and mirrored copies as DeepCrack (Zou et al.) names them, in any set."""
 
 
 def _first_group(pattern: str | None, stem: str) -> str | None:
@@ -37,9 +50,14 @@ def _first_group(pattern: str | None, stem: str) -> str | None:
     return next((part for part in found.groups() if part), None) if found else None
 
 
+def base_set(dataset: str) -> str:
+    """`khanhha` of `khanhha/CFD`: parts of a merged set are scored apart and split together."""
+    return dataset.split("/", maxsplit=1)[0]
+
+
 def photograph(dataset: str, stem: str) -> str:
     """Name of the photograph or sequence that `stem` was cut from; the stem itself if unknown."""
-    return _first_group(PHOTOGRAPH.get(dataset), stem) or stem
+    return _first_group(PHOTOGRAPH.get(dataset, AUGMENTED), stem) or stem
 
 
 def stratum(dataset: str, stem: str) -> str:

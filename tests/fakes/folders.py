@@ -1,4 +1,4 @@
-"""Pictures and labels in folders named by side: `train_img/`, `train_lab/`, `test_img/`, …"""
+"""Pictures and labels in folders named by side: `train_image/`, `train_label/`, …"""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def generate(root: Path, count: int) -> list[str]:
         side = "test" if seed % 3 == 2 else "train"
         image, mask = pair(seed)
         for folder, file, array in (
-            ("img", f"{seed:03d}.jpg", image),
-            ("lab", f"{seed:03d}_mask.png", mask),
+            ("image", f"{seed:03d}.jpg", image),
+            ("label", f"{seed:03d}_mask.png", mask),
         ):
             path = root / f"{side}_{folder}" / file
             path.parent.mkdir(parents=True, exist_ok=True)

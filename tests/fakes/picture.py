@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,8 @@ def _seeded(array: NDArray[np.int16], seed: int) -> NDArray[np.int16]:
     return array
 
 
-def crack(seed: int, size_wh: tuple[int, int] = (96, 64)) -> Picture:
-    """H×W mask of 0 and 255: a broken line across the picture."""
+def crack(seed: int, size_wh: tuple[int, int] = (96, 64), thin: bool = False) -> Picture:
+    """H×W mask of 0 and 255: a broken line across the picture, `thin` one pixel wide."""
     rng = np.random.default_rng([seed, 1])
     width, height = size_wh
     x = np.linspace(0, width - 1, 7)
@@ -36,12 +38,21 @@ def crack(seed: int, size_wh: tuple[int, int] = (96, 64)) -> Picture:
         x = x[::-1]
     line = np.stack([x, y], 1).round().astype(np.int32)
     mask = np.zeros((height, width), np.uint8)
-    cv2.polylines(mask, [line], isClosed=False, color=255, thickness=int(rng.integers(2, 5)))
+    thickness = 1 if thin else int(rng.integers(2, 5))
+    cv2.polylines(mask, [line], isClosed=False, color=255, thickness=thickness)
     return mask
 
 
-def pair(seed: int, size_wh: tuple[int, int] = (96, 64)) -> tuple[Picture, Picture]:
+def pair(
+    seed: int, size_wh: tuple[int, int] = (96, 64), thin: bool = False
+) -> tuple[Picture, Picture]:
     """A picture with its crack darkened, and the mask."""
-    image, mask = surface(seed, size_wh), crack(seed, size_wh)
+    image, mask = surface(seed, size_wh), crack(seed, size_wh, thin)
     image[mask > 0] = (image[mask > 0] * 0.45).astype(np.uint8)
     return image, mask
+
+
+def save(path: Path, picture: Picture) -> None:
+    """Write a picture or a mask as its suffix says, JPEG at quality 95, folders made on the way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fissura.datasets.check import crops, duplicates, files, sides
+from fissura.datasets import find_parts
+from fissura.datasets.check import crops, duplicates, files, sides, traps
 from fissura.datasets.check.facts import Facts, gather
 from fissura.datasets.check.finding import Finding
-from fissura.datasets.layout import find_sets
 from fissura.frames import read_image
 from fissura.types import InputError
 
@@ -28,21 +28,19 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     `match_crops` also looks for the same place in different pictures by local features: about
     0.1 s for every picture on one core, instead of 2.5 ms.
     """
-    root = Path(root)
-    folder = root / dataset if dataset and (root / dataset).is_dir() else root
-    sets = find_sets(folder)
+    folder, sets = find_parts(root, dataset)
     say = files.speaker(folder)
-    pictures = [path for one in sets for path in files.pictures_of(one)]
-    masks = [path for one in sets for path in files.masks_of(one)]
+    pictures = [path for one in sets for _, path in one.pictures]
+    masks = list(dict.fromkeys(p for one in sets for _, p in (*(one.masks or ()), *one.regions)))
     known = _gather_all(pictures, masks)
     side_of, group_of = sides.places(sets)
     found = list(files.name_faults([*pictures, *masks], folder, say))
     for facts in known.values():
         found += files.file_faults(facts, say)
-    for path in masks:
-        found += files.mask_faults(known[path], say)
     for one in sets:
-        found += [*files.pair_faults(one, known, say), *sides.split_faults(one, say)]
+        found += [*files.set_faults(one, known, say), *sides.split_faults(one, say)]
+    found += traps.named_faults(sets, side_of, say)
+    found += traps.truth_faults(sets, known, say)
     readable = [known[path] for path in pictures if not known[path].error]
     exact = list(_exact(readable))
     near = list(_near(readable, exact))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fissura.datasets.check.facts import SHOWN_VALUES, UPRIGHT, Facts, expected_format
 from fissura.datasets.check.finding import Finding, Severity
-from fissura.datasets.layout import MASK_SUFFIXES, SetFolder, files_below, mask_key, stem_below
-from fissura.frames import IMAGE_SUFFIXES
+from fissura.datasets.layout import Keyed, Part
 
 Known = Mapping[Path, Facts]
 Say = Callable[[str, Severity, Sequence[Path], str], Finding]
@@ -26,16 +25,6 @@ def speaker(root: Path) -> Say:
         )
 
     return say
-
-
-def pictures_of(one: SetFolder) -> list[Path]:
-    """Picture files of a set."""
-    return files_below(one.images, IMAGE_SUFFIXES)
-
-
-def masks_of(one: SetFolder) -> list[Path]:
-    """Truth files of a set."""
-    return files_below(one.masks, MASK_SUFFIXES) if one.masks else []
 
 
 # ---- any file ------------------------------------------------------------------------------
@@ -76,11 +65,16 @@ def mask_faults(facts: Facts, say: Say) -> Iterator[Finding]:
     elif values <= {0, 1}:
         message = "holds 0 and 1, looks black in viewers, read as 0 and 255; save it as 0 and 255"
         yield say("zero_one_mask", "warning", files, message)
-    elif not facts.palette and facts.bits <= 8 and not values <= BLACK_AND_WHITE:
+    elif stray_levels(facts) and facts.format != "JPEG":
         stray = sorted(values - BLACK_AND_WHITE)
         shown = ", ".join(map(str, stray[:SHOWN_VALUES])) + (" …" if stray[SHOWN_VALUES:] else "")
         message = f"values besides 0 and 255 ({shown}); above 127 counts as crack"
         yield say("stray_values", "warning", files, message)
+
+
+def stray_levels(facts: Facts) -> bool:
+    """Whether a grey mask of 8 bits holds more than black and white."""
+    return not facts.palette and facts.bits <= 8 and not set(facts.values) <= BLACK_AND_WHITE
 
 
 # ---- names ---------------------------------------------------------------------------------
@@ -122,18 +116,45 @@ def _odd(path: Path) -> Iterator[str]:
 # ---- pairs ---------------------------------------------------------------------------------
 
 
-def pair_faults(one: SetFolder, known: Known, say: Say) -> Iterator[Finding]:
-    """Pictures without masks, masks without pictures, doubles, pairs of unequal size."""
-    if not one.masks:
-        return
-    pictures: dict[str, list[Path]] = defaultdict(list)
-    masks: dict[str, list[Path]] = defaultdict(list)
-    for path in pictures_of(one):
-        pictures[stem_below(path, one.images)].append(path)
-    for path in masks_of(one):
-        masks[mask_key(path, one.masks)].append(path)
-    for key in sorted(pictures.keys() | masks.keys()):
-        yield from _pair(pictures.get(key, []), masks.get(key, []), known, say)
+def set_faults(one: Part, known: Known, say: Say) -> Iterator[Finding]:
+    """Its masks, lists and regions, pictures without masks, masks without pictures, doubles."""
+    for path, what in one.problems:
+        yield say("bad_index", "error", [path], what)
+    for path in dict.fromkeys(path for _, path in one.masks or ()):
+        yield from mask_faults(known[path], say)
+    if one.masks is not None:
+        yield from _pairs(one.pictures, one.masks, known, say)
+    if one.regions:
+        yield from _regions(one, known, say)
+
+
+def _pairs(
+    pictures: Sequence[Keyed], masks: Sequence[Keyed], known: Known, say: Say
+) -> Iterator[Finding]:
+    pictures_of, masks_of = by_name(pictures), by_name(masks)
+    for name in sorted(pictures_of.keys() | masks_of.keys()):
+        yield from _pair(pictures_of.get(name, []), masks_of.get(name, []), known, say)
+
+
+def _regions(one: Part, known: Known, say: Say) -> Iterator[Finding]:
+    """Region masks that are missing, of another size, or empty."""
+    regions = dict(one.regions)
+    for name, path in one.pictures:
+        region = regions.get(name)
+        if region is None:
+            yield say("missing_region", "error", [path], "no region mask of this name; add it")
+            continue
+        yield from _sizes(known[path], known[region], say)
+        if not known[region].error and not set(known[region].values) - {0}:
+            yield say("empty_region", "error", [region], "nothing is scored here; remake the mask")
+
+
+def by_name(files: Iterable[Keyed]) -> dict[str, list[Path]]:
+    """Files that share a name."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for name, path in files:
+        found[name].append(path)
+    return found
 
 
 def _pair(pictures: list[Path], masks: list[Path], known: Known, say: Say) -> Iterator[Finding]:

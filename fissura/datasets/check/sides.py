@@ -9,18 +9,18 @@ from pathlib import Path
 from fissura.datasets.check.files import Say
 from fissura.datasets.check.finding import Finding, Severity
 from fissura.datasets.grouping import join, photograph
-from fissura.datasets.held_back import held_back
-from fissura.datasets.layout import SIDES, Entry, SetFolder, entries, listed_splits
+from fissura.datasets.held_back import kept_back
+from fissura.datasets.layout import SIDES, Entry, Part, entries
 
 
-def places(sets: Iterable[SetFolder]) -> tuple[dict[Path, str], dict[Path, str]]:
+def places(sets: Iterable[Part]) -> tuple[dict[Path, str], dict[Path, str]]:
     """Side and group (`set:photograph`) of every picture; no side where no split is known."""
     sides: dict[Path, str] = {}
     groups: dict[Path, str] = {}
     for one in sets:
         found = entries(one)
-        listed = {k: v for k, v in listed_splits(one.root).items() if k in SIDES}
-        kept = held_back().get(one.name)
+        listed = {k: v for k, v in one.splits.items() if k in SIDES}
+        kept = kept_back(one.name, [entry.name for entry in found])
         for entry in found:
             groups[entry.image] = f"{one.name}:{photograph(one.name, entry.name)}"
             side = _side(entry, listed, kept)
@@ -38,9 +38,9 @@ def _side(
     return "held back" if entry.name in kept else "train"
 
 
-def split_faults(one: SetFolder, say: Say) -> Iterator[Finding]:
+def split_faults(one: Part, say: Say) -> Iterator[Finding]:
     """Stems that a split lists and the set lacks, and stems that two splits list."""
-    listed = {k: v for k, v in listed_splits(one.root).items() if k in SIDES}
+    listed = {k: v for k, v in one.splits.items() if k in SIDES}
     names = {entry.name: entry.image for entry in entries(one)}
     owners: dict[str, list[str]] = defaultdict(list)
     for side, stems in listed.items():

@@ -1,0 +1,61 @@
+"""Which names of a set belong to a split, and which belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fissura.datasets import grouping
+from fissura.datasets.held_back import kept_back, known_overlaps, same_place
+from fissura.datasets.layout import VAL_FRACTION, VAL_SEED, Entry
+from fissura.types import InputError
+
+
+def group_of(dataset: str, names: Sequence[str]) -> list[str]:
+    """Group of every stem: photograph or sequence, joined where two show the same place."""
+    photographs = [grouping.photograph(dataset, name) for name in names]
+    groups = {one: one for one in photographs}
+    pairs = [(places[0], other) for places in same_place(dataset) for other in places[1:]]
+    known = [(a, b) for a, b in pairs if a in groups and b in groups]
+    joined = grouping.join(groups, known)
+    return [joined[one] for one in photographs]
+
+
+def split_members(
+    root: Path, everything: Sequence[Entry], splits: Mapping[str, frozenset[str]], split: str
+) -> frozenset[str]:
+    """Names of one split of one set. The class docstring of Reader says what the names mean."""
+    dataset = everything[0].set
+    listed = dict(splits)
+    for entry in everything:
+        if entry.side:
+            listed[entry.side] = listed.get(entry.side, frozenset()) | {entry.name}
+    names = frozenset(entry.name for entry in everything)
+    kept = kept_back(dataset, names)
+    if kept is None:
+        kept = listed.get("test", frozenset())
+    test = listed.get("test", kept)
+    others = {k: v for k, v in listed.items() if k not in ("train", "val")}
+    fixed = {"held_back": kept, "test": test, **others}
+    fixed["held_back_clean"] = kept - known_overlaps().get(dataset, frozenset())
+    if fixed.get(split):
+        return fixed[split] & names
+    train = listed.get("train", names) - kept - test
+    chosen = listed.get("val") or _validation(dataset, sorted(train & names))
+    val = chosen - kept - test
+    derived = {"train": train - val, "val": val, "train+val": train | val}
+    if split not in derived:
+        known = ", ".join(sorted({*derived, *(k for k, v in fixed.items() if v)}))
+        raise InputError(f"{root}: no split '{split}'; there are {known}")
+    return derived[split] & names
+
+
+def _validation(dataset: str, train: list[str]) -> frozenset[str]:
+    """A fixed 15 % of the training pictures, whole groups, every part of a mixed set its share."""
+    parts: dict[str, list[str]] = {}
+    for name in train:
+        parts.setdefault(grouping.stratum(dataset, name), []).append(name)
+    chosen: set[str] = set()
+    for names in parts.values():
+        chosen.update(grouping.split(names, group_of(dataset, names), VAL_FRACTION, VAL_SEED)[1])
+    return frozenset(chosen)
