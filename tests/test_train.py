@@ -83,7 +83,7 @@ def losses(out: Path) -> list[float]:
 SIDES = [0.5, 0.75, 1.0, 0.75, 0.5]
 SMALL_RUNS: dict[str, dict[str, Any]] = {
     "cgnet": {},
-    "deepcrack_liu": {"loss": {"kind": "balanced", "sides": SIDES}, "optimiser": {"lr": 3e-3}},
+    "deepcrack_liu": {"loss": {"kind": "focal", "sides": SIDES}, "optimiser": {"lr": 3e-3}},
     "deepcrack_zou": {"loss": {"sides": [1] * 5}, "optimiser": {"lr": 5e-3}},
 }
 
