@@ -207,8 +207,8 @@ def evaluate(options: EvaluateOptions) -> int:
     if options.as_json:
         console.print_json(found)
         return DONE
-    for page in sorted(out.rglob("report.md")):
-        print(page.read_text(encoding="utf-8"))
+    page = "protocols.md" if options.protocol == "all" else "report.md"
+    print((out / page).read_text(encoding="utf-8"))
     return console.print_outcome({"out": str(out)}, as_json=False)
 
 
@@ -246,10 +246,7 @@ def import_weights(options: ImportOptions) -> int:
         arguments=arguments,
         threshold=options.threshold,
     )
-    told = {"out": str(options.out), "entries": found.taken, "left out": list(found.left_out)}
-    told["threshold"] = found.card.threshold
-    told["summary"] = found.card.summary
-    return console.print_outcome(told | {"next": official.next_steps(found)}, options.as_json)
+    return console.print_outcome(official.describe(found), options.as_json)
 
 
 @console.verb(app, "export")

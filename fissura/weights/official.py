@@ -79,10 +79,15 @@ def _entries(tree: object) -> dict[str, object]:
             f"is a whole network ({tree}), which only its own program could run; "
             "save the state dict with that: torch.save(network.state_dict(), FILE)"
         )
-    if isinstance(tree, dict) and any(isinstance(x, StoredTensor) for x in tree.values()):
+    if isinstance(tree, dict) and any(isinstance(x, StoredTensor | Foreign) for x in tree.values()):
         return tree
-    what = str(tree) if isinstance(tree, Foreign) else f"a {type(tree).__name__} without tensors"
-    raise UnreadableError(f"holds no state dict but {what}; nothing in it was run")
+    raise UnreadableError(f"holds no state dict but {_described(tree)}; nothing in it was run")
+
+
+def _described(tree: object) -> str:
+    if isinstance(tree, dict):
+        return f"a dictionary of {_some([*map(told, tree)])}" if tree else "an empty dictionary"
+    return str(tree) if isinstance(tree, Foreign) else f"a {type(tree).__name__}"
 
 
 class _TensorReader:
@@ -96,8 +101,9 @@ class _TensorReader:
         """One entry, sharing memory with others as it did when it was saved."""
         try:
             if not isinstance(stored, StoredTensor):
-                what = stored if isinstance(stored, Foreign) else f"a {type(stored).__name__}"
-                raise UnreadableError(f"is {what} and no tensor; nothing in the file was run")
+                raise UnreadableError(
+                    f"is {_described(stored)} and no tensor; nothing in the file was run"
+                )
             _check_extent(stored)
             row = self._row(stored.storage)
         except UnreadableError as reason:
