@@ -123,3 +123,10 @@ def image_in(text: str) -> NDArray[np.float32]:
     assert found, f"no fill.image(…) in {text!r}"
     seed, *shape = (int(part) for part in found[1].split(","))
     return fill.image(seed, *shape)
+
+
+def labels_in(text: str) -> NDArray[np.int64]:
+    """The 0/1 labels that a "fill.image(seed, shape…) > t" inside `text` stands for."""
+    found = re.search(r"\) > ([\d.]+)", text)
+    assert found, f"no fill.image(…) > t in {text!r}"
+    return (image_in(text) > float(found[1])).astype(np.int64)

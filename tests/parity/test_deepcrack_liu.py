@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from . import fixtures
-from .fixtures import Fixture, image_in
+from .fixtures import Fixture, image_in, labels_in
 
 torch = pytest.importorskip("torch")
 
-from fissura.config import load_settings  # noqa: E402
+from fissura.config import PredictSettings, load_settings  # noqa: E402
 from fissura.evaluate import PROTOCOLS  # noqa: E402
 from fissura.metrics import POINT_SCORES, CrackCounts  # noqa: E402
 from fissura.models import DeepCrackLiu  # noqa: E402
+from fissura.refine import refine  # noqa: E402
+from fissura.refine.guided_filter import RELEASED_THRESHOLD, guided_filter  # noqa: E402
 from fissura.train.config import (  # noqa: E402
     LossSettings,
     OptimiserSettings,
@@ -92,7 +95,7 @@ def check_training(fixture: Fixture) -> None:
     rtol = fixture.golden["tolerance"]["train_float64_rtol"]
     batch = fixture.golden["train_batch"]
     x = torch.from_numpy(image_in(batch["x"])).double()
-    y = torch.from_numpy((image_in(batch["y"]) > 0.85).astype(np.int64))[:, 0]
+    y = torch.from_numpy(labels_in(batch["y"]))[:, 0]
     for name in LOSSES:
         settings = loss_settings(name)
         built = network(fixture).double().train()
@@ -117,7 +120,7 @@ def check_training(fixture: Fixture) -> None:
 def check_losses(fixture: Fixture) -> None:
     inputs = fixture.golden["loss_inputs"]
     logits = torch.from_numpy((image_in(inputs["logits"]) - np.float32(0.5)) * 12).double()
-    target = torch.from_numpy((image_in(inputs["target"]) > 0.6).astype(np.int64))[:, 0]
+    target = torch.from_numpy(labels_in(inputs["target"]))[:, 0]
     focal, bce = (float(pixel_loss(logits, target, loss_settings(name))) for name in LOSSES)
     fixture.close("focal_mean_sum", np.array([focal, focal * target.numel()]), rtol=1e-6)
     fixture.close("bce_posweight_mean", np.array([bce]), rtol=1e-6)
@@ -162,6 +165,35 @@ def check_metrics(fixture: Fixture) -> None:
     fixture.close("metric_best", np.array(best), rtol=rtol)
 
 
+def check_guided_filter(fixture: Fixture) -> None:
+    """The filter by its formula, the released procedure, and OpenCV's own with three channels."""
+    told, arrays = fixture.golden["guided_filter"], fixture.arrays
+    guide, fused = arrays["gf_guide_uint8"], arrays["gf_fused_uint8"]
+    fixture.leave("gf_guide_uint8", "an input")
+    fixture.leave("gf_fused_uint8", "an input")
+    source = np.where(fused > RELEASED_THRESHOLD * 255, np.uint8(255), np.uint8(0))
+    fixture.close("gf_src_uint8", source)
+    exact = guided_filter(
+        guide.astype(np.float64),
+        source.astype(np.float64),
+        told["params"]["radius"],
+        told["params"]["eps"],
+    )
+    fixture.close("gf_gray_float64", exact, atol=0.01)
+
+    maps = [values.astype(np.float32) / np.float32(255) for values in (fused, guide)]
+    picture = np.zeros((*fused.shape, 3), np.uint8)
+    ways = (("guided-released", "gf_gray_uint8"), ("guided-official", "gf_official_3ch_uint8"))
+    for way, name in ways:
+        settings = PredictSettings(refine=way)
+        got = np.rint(255 * refine(maps[0], picture, settings, maps[1]))
+        if way == "guided-official" and cv2.__version__ != told["opencv_contrib"]:
+            largest = np.abs(got - arrays[name]).max()
+            fixture.leave(name, f"OpenCV {cv2.__version__} differs by {largest:g} grey levels")
+        else:
+            fixture.close(name, got, atol=1)
+
+
 CHECKS: dict[str, Callable[[Fixture], None]] = {
     "fused": check_outputs,
     "fused_batchstat": check_per_image,
@@ -169,6 +201,7 @@ CHECKS: dict[str, Callable[[Fixture], None]] = {
     "focal_mean_sum": check_losses,
     "lr_": check_schedules,
     "metric_": check_metrics,
+    "gf_": check_guided_filter,
     "ds_": check_augmentation,
 }
 """How arrays are compared, by the beginning of a name that stands for the group."""

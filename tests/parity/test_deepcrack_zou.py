@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from . import fixtures
-from .fixtures import Fixture, image_in
+from .fixtures import Fixture, image_in, labels_in
 
 torch = pytest.importorskip("torch")
 
@@ -68,7 +68,7 @@ def check_training(fixture: Fixture) -> None:
     told, config = fixture.golden["tolerance"], released()
     batch = fixture.golden["train_batch"]
     x = torch.from_numpy(image_in(batch["x"])).double()
-    y = torch.from_numpy((image_in(batch["y"]) > 0.9).astype(np.int64))
+    y = torch.from_numpy(labels_in(batch["y"]))
     built = network(fixture).double().train()
     optimiser = build_optimiser(built, config.optimiser)
     losses = []
@@ -101,7 +101,7 @@ def _compare_gradients(fixture: Fixture, built: DeepCrackZou, rtol: float) -> No
 def check_losses(fixture: Fixture) -> None:
     inputs, settings = fixture.golden["loss_inputs"], released().loss
     logits = torch.from_numpy((image_in(inputs["logits"]) - np.float32(0.5)) * 12)
-    target = torch.from_numpy((image_in(inputs["target"]) > 0.6).astype(np.int64))[:, 0]
+    target = torch.from_numpy(labels_in(inputs["target"]))[:, 0]
     weighted = [settings.model_copy(update={"class_weights": (1.0, w)}) for w in (1.0, 5.0)]
     values = [float(pixel_loss(logits, target, one)) / settings.divisor for one in weighted]
     fixture.close(
