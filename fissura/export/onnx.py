@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fissura.export.check import Agreement, Run, compare, random_pictures
+from fissura.export.rewrites import rewrite
 from fissura.pixels import to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import PREFIX, ModelCard, to_metadata
@@ -29,33 +30,13 @@ OPSET = 18
 INPUT = "image"
 
 
-class _SplitPReLU(nn.Module):
-    """PReLU as relu(x) − slope · relu(−x), bit for bit the same.
-
-    ONNX Runtime's own PReLU runs on one thread and breaks its blocked layout: a third of CGNet's
-    time. OpenVINO recognises the form and puts its PReLU back.
-    """
-
-    slope: Tensor
-
-    def __init__(self, original: nn.PReLU) -> None:
-        super().__init__()
-        self.register_buffer("slope", original.weight.detach().view(1, -1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x) - torch.relu(-x) * self.slope
-
-
 class _Outputs(nn.Module):
     """A deployed network that returns its outputs as a tuple, which the exporter can name."""
 
     def __init__(self, network: Deployed) -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
-        for module in list(self.network.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, nn.PReLU):
-                    setattr(module, name, _SplitPReLU(child))
+        rewrite(self.network)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.network(image).values())
