@@ -220,6 +220,8 @@ def _open_source(options: EvaluateOptions, settings: PredictSettings) -> Any:
     chosen = [x for x in (options.model, options.predictions, options.method) if x is not None]
     if len(chosen) != 1:
         raise InputError("evaluate: give one of --model, --predictions, --method")
+    if options.method is not None and settings.refine != "none":
+        raise InputError("--refine goes with --model or --predictions; leave it out for --method")
     if options.method is not None:
         return open_baseline(options.method)
     if options.model is not None:

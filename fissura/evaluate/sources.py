@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from fissura.config import PredictSettings
 from fissura.engines import Engine
 from fissura.pipeline import crack_map
+from fissura.refine import OWN_THRESHOLDS
 from fissura.types import FloatMap, InputError, Sample, UInt8Image
 
 SUFFIXES = (".png", ".npy")
@@ -76,7 +77,11 @@ def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
         "input_scale": settings.input_scale or card.input_scale,
         "weights_sha256": card.weights_sha256,
     }
-    return Computed(card.name, run, card.threshold, details)
+    if settings.refine == "none":
+        return Computed(card.name, run, card.threshold, details)
+    # The model's threshold says nothing of maps that are no longer its probabilities.
+    threshold = None if settings.refine in OWN_THRESHOLDS else card.threshold
+    return Computed(card.name, run, threshold, details | {"refine": settings.refine})
 
 
 class Folder:

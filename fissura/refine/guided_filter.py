@@ -6,7 +6,7 @@ the guide has some. Legend: H, W height and width of the picture; maps are proba
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from fissura import windows
 from fissura.config import PredictSettings
 from fissura.types import FloatMap, InputError, Tile, UInt8Image
 
-Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
+Values = NDArray[Any]  # float32 or float64
 
 RELEASED_RADIUS = 5
 RELEASED_EPS = 0.065
@@ -41,9 +41,7 @@ def guided_filter(guide: Values, source: Values, radius: int, eps: float) -> Val
 
 def _mean(values: Values, radius: int) -> Values:
     size = 2 * radius + 1, 2 * radius + 1
-    found: Any = cv2.boxFilter(values, -1, size, borderType=cv2.BORDER_REFLECT)
-    boxed: Values = found
-    return boxed
+    return cv2.boxFilter(values, -1, size, borderType=cv2.BORDER_REFLECT)
 
 
 def by_photograph(
