@@ -88,7 +88,7 @@ def segmentation_loss(
     outputs: Mapping[str, Tensor], labels: Tensor, settings: LossSettings
 ) -> dict[str, Tensor]:
     """Named parts, those of `logits` and of the weighted sides, and their sum as `loss`."""
-    parts = {settings.kind: pixel_loss(outputs["logits"], labels, settings)}
+    parts: dict[str, Tensor] = {settings.kind: pixel_loss(outputs["logits"], labels, settings)}
     if settings.sides:
         _require_sides(outputs, len(settings.sides))
         sides = [
