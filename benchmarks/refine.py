@@ -65,17 +65,20 @@ class Refined:
         self.details: Mapping[str, Any] = {}
         self.seconds: list[float] = []
         self._maps, self._settings = maps, settings
+        self._kept: dict[tuple[str, str], FloatMap] = {}
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
         """Nothing can be missing."""
 
     def predict(self, sample: Sample) -> FloatMap:
-        """The refined map of the picture."""
-        probability, *side1 = self._maps.of(sample)
-        started = time.process_time()
-        found = refine(probability, sample.image, self._settings, *side1)
-        self.seconds.append(time.process_time() - started)
-        return found
+        """The refined map of the picture, refined once."""
+        key = sample.set, sample.name
+        if key not in self._kept:
+            probability, *side1 = self._maps.of(sample)
+            started = time.process_time()
+            self._kept[key] = refine(probability, sample.image, self._settings, *side1)
+            self.seconds.append(time.process_time() - started)
+        return self._kept[key]
 
     def finish(self) -> None:
         """Nothing can be wrong."""
