@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
-from fissura.datasets.layout import MASK_SUFFIXES, SIDES, Keyed, Part, files_below, folders_in
+from fissura.datasets.layout import (
+    MASK_SUFFIXES,
+    SIDES,
+    Keyed,
+    Part,
+    files_below,
+    folders_in,
+    read_lines,
+)
 from fissura.types import InputError
 
 _NAME = re.compile(r"(train|val|valid|validation|test)(?:_[\w-]+)?\.txt", re.IGNORECASE)
@@ -21,10 +29,12 @@ _FIELD = re.compile(r"\"([^\"]+)\"|'([^']+)'|(\S+)")
 _SUFFIX = re.compile(r"\.(?:jpe?g|png|bmp|tiff?|ppm|webp|gif|mat)\b", re.IGNORECASE)
 _GAP = re.compile(r"[ \t]+")
 LISTS_OF_STEMS = "splits"
-MAX_BYTES = 200_000_000
 SUFFIXES = MASK_SUFFIXES | {".ppm"}
 
+MAX_LINE = 4096
+
 Pair = tuple[Path, Path]
+Parts = tuple[str, ...]
 
 
 def side_of(path: Path) -> str:
@@ -35,14 +45,19 @@ def side_of(path: Path) -> str:
 
 
 def index_files(root: Path) -> list[Path]:
-    """`train_index.txt` and the like, in the set's folder or one below."""
-    homes = [root, *(d for d in folders_in(root) if d.name != LISTS_OF_STEMS)]
+    """`train_index.txt` and the like, in the set's folder or in one below that holds no picture."""
+    below = (folder for folder in folders_in(root) if folder.name != LISTS_OF_STEMS)
+    homes = [root, *(folder for folder in below if not _holds_pictures(folder))]
     return [
         path
         for home in homes
         for path in sorted(home.glob("*.txt"))
         if _NAME.fullmatch(path.name) and path.is_file()
     ]
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
 
 
 def is_index(path: Path) -> bool:
@@ -58,38 +73,31 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._by_name: dict[str, list[tuple[tuple[str, ...], Path]]] = defaultdict(list)
+        self._whole: dict[Parts, Path] = {}
+        self._ends: dict[Parts, list[Path]] = defaultdict(list)
         for path in files_below(root, SUFFIXES):
             parts = path.relative_to(root).parts
-            self._by_name[path.name].append((parts, path))
+            self._whole[parts] = path
+            for start in range(len(parts)):
+                self._ends[parts[start:]].append(path)
 
-    def find(self, text: str, home: tuple[str, ...]) -> Path | None:
+    def find(self, text: str, home: Parts) -> Path | None:
         """The file meant by `text` in an index file in the folder `home` (parts below the set's).
 
         Raises InputError where two files fit equally well.
         """
         wanted, absolute = _parts(text, home)
-        candidates = self._by_name.get(wanted[-1], []) if wanted else []
-        if not absolute:
-            exact = {p: path for p, path in candidates if p in (wanted, _joined(home, wanted))}
-            return self._only(text, list(exact.values()) or self._ending(wanted, candidates))
-        scores = [(_common_end(parts, wanted), path) for parts, path in candidates]
-        best = max((score for score, _ in scores), default=0)
-        return self._only(text, [path for score, path in scores if score == best])
-
-    def _ending(
-        self, wanted: tuple[str, ...], candidates: list[tuple[tuple[str, ...], Path]]
-    ) -> list[Path]:
-        return [path for parts, path in candidates if parts[-len(wanted) :] == wanted]
-
-    def _only(self, text: str, found: list[Path]) -> Path | None:
+        exact = {self._whole[parts] for parts in (wanted, home + wanted) if parts in self._whole}
+        ends = [wanted[start:] for start in range(len(wanted) if absolute else 1)]
+        longest = next((self._ends[end] for end in ends if end in self._ends), [])
+        found = longest if absolute else sorted(exact) or longest
         if len(found) > 1:
             several = " and ".join(path.relative_to(self.root).as_posix() for path in found[:2])
             raise InputError(f"'{text}' may mean {several}; write the path from the set's folder")
         return found[0] if found else None
 
 
-def _parts(text: str, home: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+def _parts(text: str, home: Parts) -> tuple[Parts, bool]:
     """Parts of a path, `.` and `..` resolved, and whether it is another machine's."""
     windows = "\\" in text and "/" not in text
     plain = PureWindowsPath(text).as_posix() if windows else text
@@ -104,20 +112,6 @@ def _parts(text: str, home: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
         else:
             parts.append(part)
     return tuple(parts), absolute
-
-
-def _joined(home: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
-    return (*home, *wanted)
-
-
-def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """How many last parts two paths share."""
-    count = 0
-    for a, b in zip(reversed(one), reversed(other), strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 # ---- lines ---------------------------------------------------------------------------------
@@ -146,19 +140,15 @@ def read_indexes(root: Path, paths: list[Path]) -> Index:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines that are not empty."""
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: over {MAX_BYTES} bytes is no index of pictures; check the file")
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text; save the index as UTF-8") from error
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             yield number, line.strip()
 
 
-def _pair(line: str, files: Files, home: tuple[str, ...]) -> Pair:
+def _pair(line: str, files: Files, home: Parts) -> Pair:
     """The two files of a line: by a tab, by quotes, or by the one space that gives two files."""
+    if len(line) > MAX_LINE:
+        raise InputError(f"over {MAX_LINE} characters are no two paths; check the file")
     by_tab = [part.strip().strip("\"'") for part in line.split("\t") if part.strip()]
     fields = [next(filter(None, groups)) for groups in _FIELD.findall(line)]
     exact = by_tab if len(by_tab) == 2 else fields
@@ -174,7 +164,7 @@ def _pair(line: str, files: Files, home: tuple[str, ...]) -> Pair:
     return good[0]
 
 
-def _existing(first: str, second: str, files: Files, home: tuple[str, ...]) -> Pair:
+def _existing(first: str, second: str, files: Files, home: Parts) -> Pair:
     image, label = files.find(first, home), files.find(second, home)
     if image is None:
         raise InputError(f"no picture '{first}' in the set's folder; mend the path")

@@ -28,6 +28,7 @@ SIDES = ("train", "val", "test")
 MASK_SUFFIXES = IMAGE_SUFFIXES | {".mat", ".gif"}
 VAL_FRACTION = 0.15
 VAL_SEED = 1
+MAX_LIST_BYTES = 100_000_000
 
 _MASK_ENDING = re.compile(r"[_-](?:mask|masks|label|lab|gt|truth)$", re.IGNORECASE)
 
@@ -120,8 +121,18 @@ def keyed(
 def listed_splits(root: Path) -> dict[str, frozenset[str]]:
     """Name of split -> stems, from `splits/*.txt`."""
     files = sorted((root / "splits").glob("*.txt"))
-    lines = {path.stem: path.read_text("utf-8").splitlines() for path in files}
+    lines = {path.stem: read_lines(path) for path in files}
     return {name: frozenset(filter(None, map(str.strip, stems))) for name, stems in lines.items()}
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file of names or paths."""
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise InputError(f"{path}: over {MAX_LIST_BYTES} bytes is no list of pictures")
+        return path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); save it as UTF-8 text") from error
 
 
 # ---- pictures in one folder, truths in another ---------------------------------------------

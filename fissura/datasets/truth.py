@@ -13,6 +13,13 @@ from fissura.types import BoolMask, InputError
 
 GREY_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "F"})
 MAT_CRACK = 2
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+)
 
 
 def read_mask(path: Path) -> BoolMask:
@@ -25,7 +32,7 @@ def read_picture(path: Path) -> BoolMask:
     try:
         with Image.open(path) as opened:
             values = grey_values(opened)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path}: the mask cannot be read ({error}); replace the file") from error
     top = values.max(initial=0)
     if top <= 1:

@@ -44,6 +44,9 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     readable = [known[path] for path in pictures if not known[path].error]
     exact = list(_exact(readable))
     near = list(_near(readable, exact))
+    twins = traps.known_twins(sets)
+    exact = [pair for pair in exact if frozenset(pair) not in twins]
+    near = [pair for pair in near if frozenset(pair) not in twins]
     found += sides.alike_faults("duplicate", "are the same file", exact, side_of, say)
     found += sides.alike_faults("near_duplicate", "are nearly the same", near, side_of, say)
     if match_crops:

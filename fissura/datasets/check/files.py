@@ -118,8 +118,10 @@ def _odd(path: Path) -> Iterator[str]:
 
 def set_faults(one: Part, known: Known, say: Say) -> Iterator[Finding]:
     """Its masks, lists and regions, pictures without masks, masks without pictures, doubles."""
-    for path, what in one.problems:
-        yield say("bad_index", "error", [path], what)
+    for path in dict.fromkeys(path for path, _ in one.problems):
+        wrong = [what for of, what in one.problems if of == path]
+        more = f" (and {len(wrong) - 1} more lines)" if len(wrong) > 1 else ""
+        yield say("bad_index", "error", [path], wrong[0] + more)
     for path in dict.fromkeys(path for _, path in one.masks or ()):
         yield from mask_faults(known[path], say)
     if one.masks is not None:

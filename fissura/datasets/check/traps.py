@@ -32,14 +32,26 @@ Places = Mapping[Path, str]
 
 def named_faults(parts: Sequence[Part], sides: Places, say: Say) -> Iterator[Finding]:
     """What names alone give away, set by set."""
-    by_set: dict[tuple[str, Path], list[Entry]] = defaultdict(list)
     for part in parts:
-        by_set[part.name, part.root] += entries(part)
         yield from _misspelt(part, say)
-    for (dataset, _), found in by_set.items():
+    for dataset, found in _by_set(parts):
         yield from _parted_photographs(dataset, found, sides, say)
         yield from _twins(dataset, found, sides, say)
         yield from _held_back_elsewhere(dataset, found, sides, say)
+
+
+def known_twins(parts: Sequence[Part]) -> set[frozenset[Path]]:
+    """Pairs of pictures that need no comparing: their names say that they are the same."""
+    return {
+        frozenset(pair) for dataset, found in _by_set(parts) for pair in twins_of(dataset, found)
+    }
+
+
+def _by_set(parts: Sequence[Part]) -> list[tuple[str, list[Entry]]]:
+    by_set: dict[tuple[str, Path], list[Entry]] = defaultdict(list)
+    for part in parts:
+        by_set[part.name, part.root] += entries(part)
+    return [(dataset, found) for (dataset, _), found in by_set.items()]
 
 
 def _parted_photographs(
@@ -56,22 +68,28 @@ def _parted_photographs(
             parted[source].append(shot)
     for source, shots in parted.items():
         files = [path for shot in shots for path in members[source, shot]]
+        more = f" and {len(shots) - 1} more" if len(shots) > 1 else ""
         message = (
-            f"by their names, pictures of {len(shots)} photographs stand on both sides of the"
-            f" split, the first '{shots[0]}'; split by photograph"
+            f"by their names these pictures are of photograph '{shots[0]}'{more}, yet stand on both"
+            " sides of the split; split by photograph"
         )
         yield say("photograph_leak", "warning", files, message)
 
 
-def _twins(dataset: str, found: Sequence[Entry], sides: Places, say: Say) -> Iterator[Finding]:
-    """The same photograph under two names: on one side, and across the split."""
+def twins_of(dataset: str, found: Sequence[Entry]) -> list[tuple[Path, Path]]:
+    """Pictures that are the same photograph under two names."""
     first, second = TWINS.get(dataset, ("", ""))
     images = {entry.name: entry.image for entry in found} if first else {}
-    pairs = [
+    return [
         (path, images[second + name.removeprefix(first)])
         for name, path in images.items()
         if name.startswith(first) and second + name.removeprefix(first) in images
     ]
+
+
+def _twins(dataset: str, found: Sequence[Entry], sides: Places, say: Say) -> Iterator[Finding]:
+    """The same photographs under two names: on one side, and across the split."""
+    pairs = twins_of(dataset, found)
     apart = [pair for pair in pairs if sides.get(pair[0]) != sides.get(pair[1])]
     if pairs:
         message = f"{len(pairs)} photographs are there under two names; leave one of each out"
