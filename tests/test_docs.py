@@ -86,6 +86,17 @@ def test_python_runs(page: Path, folder: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN], ids=name_of)
+def test_commands_of_other_pages_name_verbs_and_options_that_exist(page: Path) -> None:
+    verbs = all_verbs()
+    for command in commands(page):
+        if "[" in command.replace("stages=[", ""):
+            continue  # a line of grammar, no command
+        words = shlex.split(command, comments=True)
+        verb = next(v for v in (" ".join(words[:n]) for n in (3, 2)) if v in verbs)
+        verbs[verb].make_context(verb, words[len(verb.split()) :])
+
+
 def test_exemptions_are_still_needed() -> None:
     everything = [command for page in RUN for command in commands(page)]
     assert set(NOT_RUN) <= set(everything)
