@@ -208,6 +208,26 @@ def keys_that_collide(path: Path, canary: Path) -> None:
     write_zip(path, b"\x80\x02}(" + items + b"u.", {})
 
 
+@hostile("holds no state dict but a list; nothing")
+def long_list_named_again_and_again(path: Path, canary: Path) -> None:
+    pairs = b"](" + b"X\x01\x00\x00\x00aN\x86" * 100_000 + b"eq\x000"
+    again = b"ccollections\nOrderedDict\nq\x010](" + b"h\x01h\x00\x85R" * 40_000
+    write_zip(path, b"\x80\x02" + pairs + again + b"e.", {})
+
+
+@hostile("entry 'head.weight' is a tensor of an impossible size or place")
+def more_axes_than_can_be(path: Path, canary: Path) -> None:
+    one_entry(path, Row("0", 4), 0, (1,) * 10**5, (1,) * 10**5)
+
+
+@hostile(r"entry 'head\.weight' and those before it hold more than 1 GiB")
+def file_of_nothing_but_zeros(path: Path, canary: Path) -> None:
+    tree = dumped({"head.weight": tensor(Row("0", 10**9), 0, (10**9,), (1,))})
+    write_legacy(path, tree, {"0": (10**9, b"")})
+    with path.open("ab") as file:
+        file.truncate(4 * 10**9 + 10_000)
+
+
 @hostile("is damaged, cut off or no torch checkpoint")
 def memo_of_terabytes(path: Path, canary: Path) -> None:
     write_zip(path, b"\x80\x02Nr\xff\xff\xff\xffh\x00.", {})

@@ -27,6 +27,7 @@ from fissura.weights.pickles import (
 )
 
 MAX_FILE_BYTES = 4 * 2**30
+MAX_TENSOR_BYTES = 2**30
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_DIRECTORY_BYTES = 2 * 2**20
 """Of a zip file's list of entries: room for 20,000, ten times a large network's."""
@@ -35,7 +36,10 @@ LEGACY_PROTOCOL = 1001
 
 # The first bytes of what people give instead of a checkpoint.
 _OTHERS = (
-    (rb"\s*<(!doctype|html|head|\?xml)", "is a web page, not weights: the download went wrong"),
+    (
+        rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)",
+        "is a web page, not weights: the download went wrong",
+    ),
     (rb"version https://git-lfs", "is a pointer of Git LFS; fetch the file itself: git lfs pull"),
     (rb"\xff\xd8\xff|\x89PNG|GIF8|BM..\0\0\0\0", "is a picture, not weights"),
     (rb".{8}\s*\{\s*\"", "is a safetensors file under another name, not a torch checkpoint"),
@@ -66,7 +70,7 @@ class Checkpoint:
 
     def __init__(self, file: _Bounded) -> None:
         self._file = file
-        self._left = file.size
+        self._left = min(file.size, MAX_TENSOR_BYTES)
         if file.section(0, 4) == b"PK\x03\x04":
             self.tree, self._places = _open_zip(file)
         else:
@@ -81,7 +85,11 @@ class Checkpoint:
             raise UnreadableError(f"declares {storage.count} numbers, but {held} bytes are there")
         self._left -= held
         if self._left < 0:
-            raise UnreadableError("uses the same bytes again and again and is refused")
+            raise UnreadableError(
+                "uses the same bytes again and again and is refused"
+                if self._file.size <= MAX_TENSOR_BYTES
+                else "and those before it hold more than 1 GiB, more than any network here"
+            )
         data = bytearray(held)
         self._file.seek(place.start)
         if self._file.readinto(data) != held:

@@ -27,7 +27,6 @@ HEADS = {"cgnet": "decode_head."}
 """Names of the last layer, which may be one of other classes where that is asked for."""
 COUNTER = "num_batches_tracked"
 """Of a batch norm; the oldest files have none, and it does not matter here."""
-MOST_AXES = 8
 
 # What a state dict with all these entries is; the first that fits counts.
 _SIGNATURES = {
@@ -121,8 +120,6 @@ class _TensorReader:
 
 def _check_extent(stored: StoredTensor) -> None:
     size, stride, held = stored.size, stored.stride, stored.storage.count
-    if len(size) != len(stride) or len(size) > MOST_AXES:
-        raise UnreadableError(f"has {len(size)} axes but {len(stride)} strides")
     last = stored.offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 in size:
         last = stored.offset - 1

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 MAX_OPCODES = 500_000
 """A checkpoint with its optimiser has some 100,000; this many take half a second."""
+MOST_AXES = 8
 MOST_NUMBERS = 2**40
 """Above this a count is nonsense, and arithmetic with it could be made slow."""
 
@@ -64,7 +65,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor as the file describes it. Nothing is checked yet but the types."""
+    """A tensor as the file describes it; whether its storage is that long is not checked yet."""
 
     storage: Storage
     offset: int
@@ -174,20 +175,24 @@ def _made(what: object, arguments: object) -> object:
 
 
 def _dictionary(arguments: tuple[Any, ...]) -> dict[str, Any]:
-    """OrderedDict, empty or from a list of pairs."""
+    """OrderedDict, empty or from a list of pairs, which is used up: it may be named again."""
     pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    return _entries([part for pair in pairs for part in pair[:2]])
+    entries = _entries([part for pair in pairs for part in pair[:2]])
+    pairs.clear()
+    return entries
 
 
 def _tensor(arguments: tuple[Any, ...]) -> object:
     """From storage, offset, size and stride; hooks and the like are left behind."""
     storage, offset, size, stride = arguments[:4]
-    numbers = (offset, *size, *stride)
     if not isinstance(storage, Storage):
         return Foreign(
             "", f"a tensor over {storage if isinstance(storage, Foreign) else 'nothing'}"
         )
-    if not all(isinstance(n, int) and 0 <= n < MOST_NUMBERS for n in numbers):
+    axes = [*zip(size[:MOST_AXES], stride[:MOST_AXES], strict=True)]
+    numbers = (offset, *(number for axis in axes for number in axis))
+    sound = all(isinstance(n, int) and 0 <= n < MOST_NUMBERS for n in numbers)
+    if not sound or len(size) > MOST_AXES or len(stride) > MOST_AXES:
         return Foreign("", "a tensor of an impossible size or place")
     return StoredTensor(storage, offset, tuple(size), tuple(stride))
 
