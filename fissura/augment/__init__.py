@@ -5,6 +5,15 @@ Pictures are H×W×3 uint8 RGB, masks bool H×W. One file per recipe; recipes do
 
 from __future__ import annotations
 
+from fissura.augment.cssr import (
+    Box,
+    Distortion,
+    distort,
+    draw_box,
+    draw_distortion,
+    mirror_distort_crop,
+    take_box,
+)
 from fissura.augment.liu import Affine, flip_once, move_sometimes, squeeze, warp_twice
 from fissura.augment.mmseg import (
     balanced_crop,
@@ -30,14 +39,20 @@ __all__ = [
     "VIEWS",
     "Affine",
     "Appearance",
+    "Box",
+    "Distortion",
     "Geometry",
     "balanced_crop",
     "blur_sometimes",
     "change_appearance",
+    "distort",
     "distort_photometrically",
+    "draw_box",
+    "draw_distortion",
     "fit_into_box",
     "flip_once",
     "jitter_colour",
+    "mirror_distort_crop",
     "move_sometimes",
     "pad_to_square",
     "random_crop",
@@ -46,6 +61,7 @@ __all__ = [
     "squeeze",
     "stretch_contrast",
     "stretch_saturation",
+    "take_box",
     "take_view",
     "valid_rectangle",
     "view_matrix",

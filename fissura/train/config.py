@@ -103,13 +103,23 @@ class LiuAugment(Settings):
     affine: bool = False
 
 
-Augment: TypeAlias = VariedAugment | MmsegAugment | ZouAugment | LiuAugment
+class CssrAugment(Settings):
+    """CSSR's recipe: mirror, light and colour, a square of 60 to 100 % of the area to `crop`.
+
+    `clip: false` keeps colours that a strong saturation makes negative, as the release does.
+    """
+
+    recipe: Literal["cssr"]
+    clip: bool = True
+
+
+Augment: TypeAlias = VariedAugment | MmsegAugment | ZouAugment | LiuAugment | CssrAugment
 
 
 class Stage(Settings):
     """A stretch of training with one crop side in network pixels and one range of scale.
 
-    The recipes `zou` and `liu` scale nothing.
+    The recipes `zou`, `liu` and `cssr` scale nothing.
     """
 
     iterations: int = Field(ge=1)
@@ -142,6 +152,46 @@ class LossSettings(Settings):
     divisor: float = Field(default=1.0, gt=0)
 
 
+class AlphaSettings(Settings):
+    """Share of the region loss against the boundary loss, falling while training goes on.
+
+    From `start` by `step` every `epochs` epochs down to `minimum`. `step: 0` keeps it, as CSSR's
+    weights were most probably trained; `epochs: 0.5` falls as its PSPNet did, whose two outputs
+    advanced the count twice, and 0.76 as its U-Net did, where validation advanced it too. The rule
+    `released` counts ⌊pictures / batch⌋ + 1 iterations as an epoch and rounds as the release does.
+    """
+
+    rule: Literal["epochs", "released"] = "epochs"
+    start: float = Field(default=1.0, ge=0, le=1)
+    step: float = Field(default=0.01, ge=0, le=1)
+    minimum: float = Field(default=0.01, ge=0, le=1)
+    epochs: float = Field(default=1.0, gt=0)
+
+
+class ComboLossSettings(Settings):
+    """CSSR's losses of one crack map, per picture; see fissura.train.boundary for the formulas.
+
+    `cross_entropy` and `overlap` are the shares of the two parts of the region loss,
+    `class_weights` (background, crack) those of the cross-entropy, `dice` the kind of overlap;
+    `boundary` adds the boundary loss by `alpha`. `released` computes as the published code does,
+    from probabilities and with its flaws.
+    """
+
+    cross_entropy: float = Field(default=1.0, ge=0)
+    overlap: float = Field(default=1.0, ge=0)
+    class_weights: tuple[float, float] = (1.0, 1.0)
+    dice: Literal["plain", "generalised"] = "plain"
+    boundary: bool = True
+    alpha: AlphaSettings = AlphaSettings()
+    released: bool = False
+
+    @model_validator(mode="after")
+    def _some_region_loss(self) -> Self:
+        if self.cross_entropy + self.overlap == 0:
+            raise ValueError("cross_entropy and overlap are both 0; set one of them")
+        return self
+
+
 class OptimiserSettings(Settings):
     """AdamW decays weights apart from the gradient; Adam and SGD add L2 to it, as the releases do.
 
@@ -159,6 +209,7 @@ class OptimiserSettings(Settings):
 class ScheduleSettings(Settings):
     """Learning rate per iteration, after a linear warm-up.
 
+    The warm-up starts at `warmup_factor` times the rate, or one `warmup`-th of it if not given.
     `cosine` and `polynomial` fall to `final_lr`; `step` multiplies by `factor` every `every`
     iterations; `linear` holds for `hold` stairs of `every` iterations (one stair per epoch in the
     release) and then falls evenly, stair by stair, to the `final_lr` that would follow the end.
@@ -166,6 +217,7 @@ class ScheduleSettings(Settings):
 
     name: Literal["cosine", "polynomial", "constant", "step", "linear"] = "cosine"
     warmup: int = Field(default=0, ge=0)
+    warmup_factor: float | None = Field(default=None, ge=0, le=1)
     power: float = Field(default=0.9, gt=0)
     final_lr: float = Field(default=0.0, ge=0)
     every: int = Field(default=1, ge=1)
@@ -202,7 +254,7 @@ class TrainConfig(Settings):
 
     @model_validator(mode="after")
     def _stages_suit_the_recipe(self) -> Self:
-        if not isinstance(self.augment, ZouAugment | LiuAugment):
+        if not isinstance(self.augment, ZouAugment | LiuAugment | CssrAugment):
             return self
         name = self.augment.recipe
         if any(stage.scale != (1, 1) for stage in self.stages):

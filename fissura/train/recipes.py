@@ -20,6 +20,7 @@ from fissura.augment import (
     fit_into_box,
     flip_once,
     jitter_colour,
+    mirror_distort_crop,
     move_sometimes,
     pad_to_square,
     random_crop,
@@ -28,6 +29,7 @@ from fissura.augment import (
 )
 from fissura.train.config import (
     Augment,
+    CssrAugment,
     LiuAugment,
     MmsegAugment,
     Stage,
@@ -60,6 +62,8 @@ def build_recipe(augment: Augment, mean_rgb: Colour) -> Recipe:
         return _zou(augment)
     if isinstance(augment, LiuAugment):
         return _liu(augment)
+    if isinstance(augment, CssrAugment):
+        return _cssr(augment)
     return _varied(augment)
 
 
@@ -116,5 +120,13 @@ def _liu(settings: LiuAugment) -> Recipe:
         if settings.flips:
             image, mask = flip_once(image, mask, rng)
         return move_sometimes(image, mask, rng) if settings.affine else (image, mask)
+
+    return Recipe(change)
+
+
+def _cssr(settings: CssrAugment) -> Recipe:
+    def change(sample: Sample, stage: Stage, _copy: int, rng: Generator) -> Pair:
+        mask = _mask(sample)
+        return mirror_distort_crop(sample.image, mask, stage.crop, rng, clip=settings.clip)
 
     return Recipe(change)

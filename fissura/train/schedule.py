@@ -12,10 +12,17 @@ def learning_rate(
 ) -> float:
     """Rate in force at `iteration`, counted from 0, of a run of `iterations`."""
     if iteration < schedule.warmup:
-        return optimiser.lr * (iteration + 1) / schedule.warmup
+        return optimiser.lr * _warmup_share(iteration, schedule)
     done, whole = iteration - schedule.warmup, max(iterations - schedule.warmup, 1)
     share = _share(min(done, whole - 1), whole, schedule)
     return schedule.final_lr + (optimiser.lr - schedule.final_lr) * share
+
+
+def _warmup_share(iteration: int, schedule: ScheduleSettings) -> float:
+    if schedule.warmup_factor is None:
+        return (iteration + 1) / schedule.warmup
+    passed = iteration / schedule.warmup
+    return schedule.warmup_factor * (1 - passed) + passed
 
 
 def _share(done: int, whole: int, schedule: ScheduleSettings) -> float:

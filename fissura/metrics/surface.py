@@ -1,0 +1,80 @@
+"""How far the edges of a prediction lie from those of the truth, in pixels.
+
+The contour of a mask are its pixels that have a 4-neighbour outside the mask; beyond the picture is
+outside. A contour pixel's distance is the Euclidean one between pixel centres to the nearest
+contour pixel of the other mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.distance import distance_to
+from fissura.types import BoolMask, FloatMap
+
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+
+
+def hausdorff(prediction: BoolMask, truth: BoolMask) -> float:
+    """The largest distance from a pixel of either mask to the nearest of the other, inf if none.
+
+    Of whole masks, not of contours: the symmetric maximum that CSSR's code defines.
+    """
+    if not prediction.any() or not truth.any():
+        return math.inf
+    farthest = [distance_to(b)[a].max() for a, b in ((prediction, truth), (truth, prediction))]
+    return float(max(farthest))
+
+
+def hd95(
+    prediction: BoolMask, truth: BoolMask, *, missing: float | None = None, percent: float = 95
+) -> float:
+    """The larger of the two directed 95th percentiles of contour distances.
+
+    Percentiles are read linearly between sorted distances. Two empty masks are 0 apart; with one
+    empty the distance is `missing`, the diagonal of the picture if that is not given (the width of
+    the picture in CSBSR, whose released script also takes 50 for `percent`).
+    """
+    return HausdorffTo(truth, missing, percent).at(prediction)
+
+
+def hd95_curve(
+    prediction: FloatMap,
+    truth: BoolMask,
+    thresholds: Sequence[float],
+    *,
+    missing: float | None = None,
+) -> NDArray[np.float64]:
+    """`hd95` of prediction >= t at T thresholds: their mean is AHD95, their least HD95-min."""
+    to_truth = HausdorffTo(truth, missing)
+    return np.array([to_truth.at(prediction >= threshold) for threshold in thresholds])
+
+
+class HausdorffTo:
+    """HD95 of many predictions to one truth, whose distances are computed once."""
+
+    def __init__(self, truth: BoolMask, missing: float | None = None, percent: float = 95) -> None:
+        self.contour = contour(truth)
+        self.some = bool(self.contour.any())
+        self.missing = math.hypot(*truth.shape) if missing is None else missing
+        self.percent = percent
+        self._distance = distance_to(self.contour) if self.some else None
+
+    def at(self, prediction: BoolMask) -> float:
+        """HD95 of one prediction."""
+        edge = contour(prediction)
+        if self._distance is None or not edge.any():
+            return self.missing if self.some or edge.any() else 0.0
+        there, back = self._distance[edge], distance_to(edge)[self.contour]
+        return float(max(np.percentile(there, self.percent), np.percentile(back, self.percent)))
+
+
+def contour(mask: BoolMask) -> BoolMask:
+    """Pixels of the mask with one of 4 neighbours outside it."""
+    inner = cv2.erode(mask.astype(np.uint8), CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(mask & (np.asarray(inner) == 0))
