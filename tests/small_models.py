@@ -6,9 +6,19 @@ from typing import Any
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "cgnet": {"blocks": [2, 2]},
+    "cssr": {"scale": 2, "sr": {"stages": 2, "width": 4}, "segmenter": {"width": 4}},
+    "dbpn": {"scale": 2, "stages": 3, "width": 4},
     "deepcrack_liu": {"width": 4},
     "deepcrack_zou": {"width": 4},
+    "pspnet": {"width": 8},
+    "unet_resnet34": {"width": 8},
+    "unet_resnet101": {"width": 4},
+    "unet_vgg16": {"width": 8},
 }
+
+
+SEGMENTING = tuple(name for name in ARGUMENTS if name != "dbpn")
+"""Those that answer with logits of crack."""
 
 
 def small_arguments(name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ torch = pytest.importorskip("torch")
 from small_models import small_arguments  # noqa: E402
 
 from fissura.models import MODELS  # noqa: E402
-from fissura.models.deepcrack_zou import Pool, Unpool, mirror_to_stride  # noqa: E402
+from fissura.models.deepcrack_zou import Pool, Unpool  # noqa: E402
+from fissura.models.layers import mirror_to_stride  # noqa: E402
+from fissura.models.pspnet import GridMean  # noqa: E402
 from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
 
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -22,6 +25,31 @@ def small(name: str) -> torch.nn.Module:
     return MODELS[name](**small_arguments(name))
 
 
+OUTPUTS: dict[str, dict[str, tuple[int, int]]] = {
+    "cssr": {"logits": (1, 2), "image": (3, 2)},
+    "dbpn": {"image": (3, 2)},
+    "pspnet": {"logits": (1, 1), "aux": (1, 1)},
+    "unet_resnet34": {"logits": (1, 1)},
+    "unet_resnet101": {"logits": (1, 1)},
+    "unet_vgg16": {"logits": (1, 1)},
+} | {
+    name: dict.fromkeys(("logits", *(f"side{k}" for k in range(1, 6))), (1, 1))
+    for name in ("deepcrack_liu", "deepcrack_zou")
+}
+"""Channels of each output, and its size over the input's; CGNet's is an eighth, rounded up."""
+COUNTS = {
+    "cgnet": 491_956,
+    "cssr": 38_302_127,
+    "dbpn": 8_802_094,
+    "deepcrack_liu": 14_720_389,
+    "deepcrack_zou": 30_905_011,
+    "pspnet": 28_091_141,
+    "unet_resnet34": 34_604_897,
+    "unet_resnet101": 74_621_025,
+    "unet_vgg16": 29_500_033,
+}
+
+
 @every_model
 @pytest.mark.parametrize("size_hw", [(64, 96), (33, 41), (17, 8), (1, 1)])
 def test_any_size_gives_the_same_form_in_both_modes(name: str, size_hw: tuple[int, int]) -> None:
@@ -30,28 +58,54 @@ def test_any_size_gives_the_same_form_in_both_modes(name: str, size_hw: tuple[in
     network = small(name)
     for mode in (True, False):
         outputs = network.train(mode)(x)
+        shapes = {key: tuple(values.shape) for key, values in outputs.items()}
         if name == "cgnet":
-            assert outputs["logits"].shape == (2, 2, -(-height // 8), -(-width // 8))
+            assert shapes == {"logits": (2, 2, -(-height // 8), -(-width // 8))}
         else:
-            assert list(outputs) == ["logits", *(f"side{k}" for k in range(1, 6))]
-            assert {tuple(values.shape) for values in outputs.values()} == {(2, 1, height, width)}
+            assert list(outputs) == list(OUTPUTS[name])
+            assert shapes == {
+                key: (2, channels, factor * height, factor * width)
+                for key, (channels, factor) in OUTPUTS[name].items()
+            }
         assert all(torch.isfinite(values).all() for values in outputs.values())
 
 
 @every_model
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     network = small(name)
-    network(torch.rand(2, 3, 64, 64))["logits"].square().sum().backward()
+    outputs = network(torch.rand(2, 3, 64, 64))
+    sum(values.square().sum() for values in outputs.values()).backward()
     missing = [key for key, value in network.named_parameters() if value.grad is None]
     assert not missing
 
 
 @every_model
 def test_the_published_size_is_the_default(name: str) -> None:
-    counts = {"cgnet": 491_956, "deepcrack_liu": 14_720_389, "deepcrack_zou": 30_905_011}
     with torch.device("meta"):
         network = MODELS[name]()
-    assert sum(value.numel() for value in network.parameters()) == counts[name]
+    assert sum(value.numel() for value in network.parameters()) == COUNTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "count"),
+    [
+        ("dbpn", {"stages": 2}, 2_386_958),
+        ("dbpn", {"stages": 4}, 5_578_142),
+        ("dbpn", {"stages": 10}, 15_348_302),
+        ("dbpn", {"scale": 2}, 5_017_390),
+        ("dbpn", {"scale": 8}, 19_615_534),
+        ("unet_vgg16", {"decoder": "deconv"}, 39_200_065),
+        ("unet_vgg16", {"decoder": "bilinear"}, 34_956_609),
+        ("unet_vgg16", {"decoder": "bilinear", "variant": "khanhha"}, 29_306_465),
+        ("cssr", {"segmenter": {"name": "pspnet"}}, 36_893_235),
+        ("cssr", {"sr": {"name": "bicubic"}}, 29_500_033),
+        ("cssr", {"scale": 1}, 29_500_033),
+    ],
+)
+def test_the_published_size_of_variants(name: str, arguments: dict[str, Any], count: int) -> None:
+    with torch.device("meta"):
+        network = MODELS[name](**arguments)
+    assert sum(value.numel() for value in network.parameters()) == count
 
 
 @every_model
@@ -70,7 +124,8 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
     loaded, card = load_module(path)
     x = torch.rand(1, 3, 40, 48) * 255
     with torch.no_grad():
-        assert torch.equal(network(x)["logits"], loaded(x)["logits"])
+        outputs, same = network(x), loaded(x)
+    assert all(torch.equal(values, same[key]) for key, values in outputs.items())
     assert card.name == name
     assert len(card.weights_sha256) == 64
 
@@ -84,6 +139,24 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
         ("deepcrack_liu", {"bn_mode": "none"}),
         ("deepcrack_zou", {"width": 0}),
         ("deepcrack_zou", {"init": "zero"}),
+        ("cssr", {"scale": 3}),
+        ("cssr", {"scale": 1, "order": "segmentation_first"}),
+        ("cssr", {"clamp": True}),
+        ("cssr", {"sr": {"name": "nearest"}}),
+        ("cssr", {"sr": {"name": "bicubic", "stages": 2}}),
+        ("cssr", {"segmenter": {"name": "cgnet"}}),
+        ("cssr", {"segmenter": {"width": 1_000_000}}),
+        ("dbpn", {"scale": 16}),
+        ("dbpn", {"channels": 64}),
+        ("dbpn", {"stages": 1}),
+        ("dbpn", {"stages": 1_000}),
+        ("dbpn", {"width": 1_000_000}),
+        ("pspnet", {"width": 1_000_000}),
+        ("unet_resnet34", {"decoder": "nearest"}),
+        ("unet_resnet34", {"dropout": "sometimes"}),
+        ("unet_resnet101", {"width": 1_000_000}),
+        ("unet_vgg16", {"width": 3}),
+        ("unet_vgg16", {"variant": "vgg19"}),
     ],
 )
 def test_networks_beyond_any_use_are_not_built(name: str, arguments: dict[str, object]) -> None:
@@ -115,7 +188,7 @@ def test_pictures_of_a_batch_do_not_mix_when_each_is_normalised_by_itself() -> N
 def test_mirroring_equals_reflection_padding() -> None:
     x = torch.rand(1, 3, 40, 50)
     padded = torch.nn.functional.pad(x, (0, 14, 0, 8), mode="reflect")
-    assert torch.equal(mirror_to_stride(x), padded)
+    assert torch.equal(mirror_to_stride(x, 16, 32), padded)
 
 
 def test_the_first_of_equal_values_is_remembered() -> None:
@@ -123,3 +196,79 @@ def test_the_first_of_equal_values_is_remembered() -> None:
     assert places.flatten().tolist() == [0, 2, 8, 10]
     back = Unpool()(values + 1, places, torch.zeros(1, 1, 5, 4))
     assert back.shape == (1, 1, 5, 4)
+
+
+def test_means_over_a_grid_equal_adaptive_pooling() -> None:
+    x = torch.rand(2, 3, 13, 5)
+    for cells in (1, 2, 3, 6):
+        wanted = torch.nn.functional.adaptive_avg_pool2d(x, cells)
+        assert torch.allclose(GridMean(cells)(x), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("decoder", ["pixel_shuffle", "deconv", "bilinear"])
+@pytest.mark.parametrize("name", ["unet_vgg16", "unet_resnet34"])
+def test_every_decoder_doubles(name: str, decoder: str) -> None:
+    network = MODELS[name](decoder=decoder, width=4).eval()
+    assert network(torch.rand(1, 3, 40, 70))["logits"].shape == (1, 1, 40, 70)
+
+
+def test_dropout_is_random_only_where_asked_for() -> None:
+    x = torch.rand(1, 3, 64, 64)
+    for dropout, random in {"training": False, "always": True, "off": False}.items():
+        torch.manual_seed(0)
+        network = MODELS["unet_resnet34"](width=4, dropout=dropout).eval()
+        runs = [network(x)["logits"] for _ in range(4)]
+        assert any(not torch.equal(runs[0], run) for run in runs) == random
+
+
+def test_with_a_skip_super_resolution_starts_as_bicubic_enlargement() -> None:
+    x = torch.rand(1, 3, 9, 12)
+    network = MODELS["dbpn"](scale=4, stages=2, width=4, skip=True)
+    wanted = torch.nn.functional.interpolate(x, scale_factor=4, mode="bicubic")
+    assert torch.allclose(network(x)["image"], wanted, atol=1e-6)
+
+
+def cssr(**arguments: Any) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return MODELS["cssr"](**(small_arguments("cssr") | arguments))
+
+
+def test_the_enlarged_picture_is_clamped_in_use_only_and_only_as_released() -> None:
+    x = torch.rand(1, 3, 12, 16) * 4 - 2
+    for clamp, training, inside in (
+        ("none", False, False),
+        ("released", True, False),
+        ("released", False, True),
+    ):
+        image = cssr(clamp=clamp).train(training)(x)["image"]
+        assert bool(((image >= 0) & (image <= 1)).all()) == inside
+
+
+def test_segmentation_forgets_light_and_contrast_when_each_picture_is_standardised() -> None:
+    x = torch.rand(2, 3, 32, 48)
+    dimmed = 0.3 * x + 0.1
+    baseline = {"scale": 1, "sr": {"name": "bicubic"}}
+    for normalisation, forgets in (("instance", True), ("fixed", False)):
+        network = cssr(normalisation=normalisation, **baseline).eval()
+        bright, dim = (network(part)["logits"].detach() for part in (x, dimmed))
+        spread = float((bright - bright.mean()).abs().max())
+        assert torch.allclose(bright, dim, atol=0.05 * spread) == forgets
+
+
+def test_a_tile_is_standardised_as_its_picture() -> None:
+    network = cssr().eval()
+    x = torch.rand(1, 3, 40, 40)
+    whole = network.enlarge(x)
+    told = network.statistics(whole)
+    top = network.segment(whole[..., :32, :], told)["logits"]
+    outputs = network.segmentation_model((whole - told[0])[..., :32, :] / told[1])
+    assert torch.equal(top, outputs["logits"])
+    assert not torch.allclose(top, network.segment(whole[..., :32, :])["logits"])
+
+
+def test_the_inverse_order_enlarges_the_map_of_cracks() -> None:
+    network = cssr(order="segmentation_first", sr={"name": "bicubic"}).eval()
+    outputs = network(torch.rand(1, 3, 20, 24))
+    assert list(outputs) == ["logits", "map", "small_logits"]
+    assert outputs["small_logits"].shape == (1, 1, 20, 24)
+    assert torch.allclose(outputs["logits"].sigmoid(), outputs["map"].clamp(0, 1), atol=2e-6)

@@ -3,13 +3,35 @@
 from torch import nn
 
 from fissura.models.cgnet import CGNet
+from fissura.models.cssr import CSSR
+from fissura.models.dbpn import DBPN
 from fissura.models.deepcrack_liu import DeepCrackLiu
 from fissura.models.deepcrack_zou import DeepCrackZou
+from fissura.models.pspnet import PSPNet
+from fissura.models.unet_resnet import UNetResNet34, UNetResNet101
+from fissura.models.unet_vgg16 import UNetVGG16
 
 MODELS: dict[str, type[nn.Module]] = {
     "cgnet": CGNet,
+    "cssr": CSSR,
+    "dbpn": DBPN,
     "deepcrack_liu": DeepCrackLiu,
     "deepcrack_zou": DeepCrackZou,
+    "pspnet": PSPNet,
+    "unet_resnet34": UNetResNet34,
+    "unet_resnet101": UNetResNet101,
+    "unet_vgg16": UNetVGG16,
 }
 
-__all__ = ["MODELS", "CGNet", "DeepCrackLiu", "DeepCrackZou"]
+__all__ = [
+    "CSSR",
+    "DBPN",
+    "MODELS",
+    "CGNet",
+    "DeepCrackLiu",
+    "DeepCrackZou",
+    "PSPNet",
+    "UNetResNet34",
+    "UNetResNet101",
+    "UNetVGG16",
+]

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fissura.models.layers import ConvReLU, he_start, mirror_to_stride
+
 STRIDE = 16
 LEAST_SIDE = 32
 ENCODER = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
@@ -29,18 +31,6 @@ COARSEST_FIRST = (5, 4, 3, 2, 1)
 SIDES = ("side1", "side2", "side3", "side4", "side5")
 
 Start = Literal["he", "released"]
-
-
-class ConvReLU(nn.Module):
-    """3×3 convolution with bias, ReLU."""
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N×c_in×h×w → N×c_out×h×w."""
-        return functional.relu(self.conv(x))
 
 
 class Stage(nn.Module):
@@ -133,20 +123,12 @@ class DeepCrackZou(nn.Module):
         self.final = nn.Conv2d(5, 1, 3, padding=1)
         self.pool, self.unpool = Pool(), Unpool()
         if init == "he":  # the release leaves torch's own start
-            self._initialise()
-
-    def _initialise(self) -> None:
-        """He normal over fan-in with zero biases, as the paper states."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+            he_start(self)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """N×3×H×W → {"logits", "side1" … "side5"}, each N×1×H×W."""
         height, width = x.shape[-2:]
-        x = mirror_to_stride(x)
+        x = mirror_to_stride(x, STRIDE, LEAST_SIDE)
         encoded, decoded = self.features(x)
         sides = [
             self.get_submodule(f"fuse{k}")(encoded[k - 1], decoded[k - 1]) for k in COARSEST_FIRST
@@ -169,22 +151,3 @@ class DeepCrackZou(nn.Module):
             x = self.get_submodule(f"up{k}")(x)
             decoded.insert(0, x)
         return encoded, decoded
-
-
-def mirror_to_stride(x: Tensor) -> Tensor:
-    """N×C×H×W → N×C×h×w, continued at right and bottom by mirroring without repeating the edge.
-
-    Written with indices because padding needs a side longer than what is added.
-    """
-    height, width = x.shape[-2:]
-    return x[:, :, _mirrored(height, x.device)][:, :, :, _mirrored(width, x.device)]
-
-
-def _mirrored(side: int, device: torch.device) -> Tensor:
-    """Places 0 … side−1 and back again, until a multiple of 16 from 32 on is reached."""
-    whole = (side + STRIDE - 1) // STRIDE * STRIDE
-    wanted = torch.sym_max(whole, LEAST_SIDE)  # type: ignore[no-untyped-call]
-    last = side - 1
-    period = torch.sym_max(2 * last, 1)  # type: ignore[no-untyped-call]
-    places: Tensor = torch.arange(wanted, device=device) % period
-    return last - (places - last).abs()

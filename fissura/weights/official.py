@@ -18,31 +18,52 @@ from fissura.sources import shown
 from fissura.types import InputError
 from fissura.weights import ModelCard
 from fissura.weights.checkpoints import Checkpoint, open_checkpoint
+from fissura.weights.imagenet import (
+    COUNTER,
+    RESNET34,
+    RESNET101,
+    STARTS,
+    VGG16,
+    VGG16_BN,
+    from_imagenet,
+)
 from fissura.weights.network import load_module, new_card, save_safetensors
 from fissura.weights.pickles import Foreign, Storage, StoredTensor, UnreadableError, told
-from fissura.weights.vgg import VGG16, VGG16_BN, from_vgg
+from fissura.weights.unets import (
+    card_notes,
+    complete_arguments,
+    part_of_cssr,
+    without_second_names,
+)
 
 CONTAINERS = ("state_dict", "model")
 HEADS = {"cgnet": "decode_head."}
 """Names of the last layer, which may be one of other classes where that is asked for."""
-COUNTER = "num_batches_tracked"
-"""Of a batch norm; the oldest files have none, and it does not matter here."""
 
 # What a state dict with all these entries is; the first that fits counts.
-_SIGNATURES = {
-    "deepcrack_zou": ("down1.nn.0.conv.weight",),
-    "deepcrack_liu": ("conv1.0.weight", "side_conv1.weight"),
-    "cgnet": ("backbone.stem.0.conv.weight", "backbone.norm_prelu_0.0.weight"),
-    VGG16_BN: ("features.0.weight", "features.1.running_mean", "features.40.weight"),
-    VGG16: ("features.0.weight", "features.28.weight"),
-    "a ResNet of torchvision": ("conv1.weight", "layer1.0.conv1.weight"),
-    "a U-Net on VGG16": ("encoder.28.weight", "final.weight"),
-    "a U-Net on a ResNet": ("encoder.layer1.0.conv1.weight", "final.weight"),
-    "a network of super-resolution and segmentation": ("sr_model.feat0.conv.weight",),
-    "a network of super-resolution (DBPN)": ("feat0.conv.weight", "output_conv.conv.weight"),
-    "a YOLOX detector": ("backbone.backbone.stem.conv.conv.weight",),
-    "another network of OpenMMLab": ("decode_head.conv_seg.weight",),
-}
+_SIGNATURES = (
+    ("deepcrack_zou", ("down1.nn.0.conv.weight",)),
+    ("deepcrack_liu", ("conv1.0.weight", "side_conv1.weight")),
+    ("cgnet", ("backbone.stem.0.conv.weight", "backbone.norm_prelu_0.0.weight")),
+    ("cssr", ("sr_model.feat0.conv.weight",)),
+    ("cssr", ("segmentation_model.conv1.0.weight",)),
+    ("cssr", ("segmentation_model.psp.bottleneck.weight",)),
+    ("dbpn", ("feat0.conv.weight", "output_conv.conv.weight")),
+    ("unet_vgg16", ("conv1.0.weight", "conv5.4.weight", "dec1.conv.weight")),
+    ("a U-Net on ResNet-152", ("conv4.35.conv1.weight", "dec0.conv.weight")),
+    ("unet_resnet101", ("conv4.22.conv1.weight", "dec0.conv.weight")),
+    ("unet_resnet34", ("conv5.2.conv1.weight", "dec0.conv.weight")),
+    ("pspnet", ("feats.conv1.weight", "psp.bottleneck.weight")),
+    (VGG16_BN, ("features.0.weight", "features.1.running_mean", "features.40.weight")),
+    (VGG16, ("features.0.weight", "features.28.weight")),
+    ("ResNet-152 of torchvision", ("conv1.weight", "layer3.35.conv1.weight")),
+    (RESNET101, ("conv1.weight", "layer3.22.conv1.weight")),
+    ("ResNet-50 of torchvision", ("conv1.weight", "layer1.0.conv3.weight")),
+    (RESNET34, ("conv1.weight", "layer3.5.conv1.weight")),
+    ("ResNet-18 of torchvision", ("conv1.weight", "layer1.0.conv1.weight")),
+    ("a YOLOX detector", ("backbone.backbone.stem.conv.conv.weight",)),
+    ("another network of OpenMMLab", ("decode_head.conv_seg.weight",)),
+)
 
 
 @dataclass(frozen=True)
@@ -139,17 +160,20 @@ def convert(
 ) -> nn.Module:
     """The network `model` with the original's `state`, in eval mode; `source` is for messages.
 
-    Missing counters of batch norms do not matter. Anything else missing, extra, of another shape
-    or not finite is an InputError that names it. With `allow_head` a last layer of another number
+    Its variant is told by the entries where `arguments` say nothing. Missing counters of batch
+    norms do not matter. Anything else missing, extra, of another shape or not finite is an
+    InputError that names it. With `allow_head` a last layer of another number
     of classes is left out: the network keeps its random start there, the same every time.
     """
     if model not in MODELS:
         raise InputError(f"--model {model}: is unknown; choose one of {', '.join(MODELS)}")
     _refuse_other_networks(model, state, source)
+    state = without_second_names(model, state, source)
+    arguments = complete_arguments(model, state, arguments or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            network = MODELS[model](**(arguments or {}))
+            network = MODELS[model](**arguments)
         except (TypeError, ValueError) as error:
             raise InputError(f"arguments: {model} does not take them ({error})") from None
     _load(network, model, state, source, allow_head)
@@ -218,7 +242,7 @@ def _some(names: list[str]) -> str:
 
 def looks_like(state: Mapping[str, Tensor]) -> str | None:
     """What network a state dict is of, by its names: one of MODELS, or words."""
-    fitting = (what for what, names in _SIGNATURES.items() if all(n in state for n in names))
+    fitting = (what for what, names in _SIGNATURES if all(n in state for n in names))
     return next(fitting, None)
 
 
@@ -231,8 +255,8 @@ def _refuse_other_networks(model: str, given: Mapping[str, Tensor], source: str)
         )
     if found is None or found == model:
         return
-    mend = "a training of the DeepCracks can begin with it (warm_start)"
-    if found not in (VGG16, VGG16_BN):
+    mend = "a training can begin with it (warm_start)"
+    if found not in STARTS:
         mend = f"name that network as the model, or give a file of {model}"
     raise InputError(f"{source}: looks like {found}, not {model}; {mend}")
 
@@ -254,16 +278,19 @@ def start_from(network: nn.Module, name: str, path: Path) -> None:
     """Begin a training of the network `name` with what `path` has for it.
 
     Our own safetensors, the original's checkpoint (both may have a head of other classes, which
-    is left out), or for the DeepCracks a VGG16 of torchvision for the layers they have in common.
+    is left out), a network of torchvision for the encoder of ours, or for CSSR a file of either of
+    its networks.
     """
     source = f"warm_start: {path}"
     if path.suffix.lower() == ".safetensors":
         given: Mapping[str, Tensor] = load_module(path)[0].state_dict()
     else:
         given = read_checkpoint(path)
-    origin = looks_like(given)
-    if origin in (VGG16, VGG16_BN):
-        given = network.state_dict() | from_vgg(name, origin, given, source)
+    origin, own = looks_like(given), network.state_dict()
+    given = without_second_names(origin or name, given, source)
+    if origin in STARTS:
+        given = own | from_imagenet(name, origin, given, own, source)
+    given = part_of_cssr(name, origin, given, own) or given
     _refuse_other_networks(name, given, source)
     _load(network, name, given, source, allow_head=True)
 
@@ -282,17 +309,21 @@ def import_weights(
         raise InputError(f"--out {out}: give a name that ends in .safetensors")
     if threshold is not None and not 0 < threshold < 1:
         raise InputError(f"--threshold {threshold:g}: give a probability between 0 and 1")
-    state = read_checkpoint(file)
-    network = convert(model, state, source=str(file), allow_head=allow_head, arguments=arguments)
+    source = str(file)
+    state = without_second_names(model, read_checkpoint(file), source)
+    arguments = complete_arguments(model, state, arguments or {})
+    network = convert(model, state, source=source, allow_head=allow_head, arguments=arguments)
     own = network.state_dict()
     left_out = tuple(sorted(k for k in state if state[k].shape != own[k].shape))
     with file.open("rb") as data:
         sha256 = hashlib.file_digest(data, "sha256").hexdigest()
-    notes: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    notes = card_notes(model, arguments)
+    if threshold is not None:
+        notes["threshold"] = threshold
     head = f"; new random values in {', '.join(left_out)}" if left_out else ""
     card = new_card(
         model,
-        dict(arguments or {}),
+        arguments,
         summary=f"imported from {shown(file.name)} (SHA-256 {sha256}){head}",
         licence="see the source",
         trained_on="see the source",
