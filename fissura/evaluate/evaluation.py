@@ -26,6 +26,7 @@ UNSPLIT = (
     "No kept-back split was asked for, so pictures that the network was trained on may be among"
     " these; score --split test or held_back."
 )
+TOO_SLOW = "protocol {name} takes longer than all others together: ask for it by its name"
 MAX_BASELINE_PICTURES = 40
 
 
@@ -42,7 +43,8 @@ def evaluate(
     """Score a folder of predictions or an engine; write reports into `out` and return them.
 
     `protocol` is a name from PROTOCOLS, or `all` for every one (a folder each and one table; the
-    result is then a dict of reports by name, without a protocol whose threshold nothing decides).
+    result is then a dict of reports by name, without slow protocols and without those whose
+    threshold nothing decides).
     """
     settings, found = settings or EvaluateSettings(), find_protocols(protocol)
     protocols = {name: _adapt(name, p, settings, protocol) for name, p in found.items()}
@@ -51,7 +53,7 @@ def evaluate(
     prepare_output(out, settings.overwrite)
     try:
         sources = [open_source(predictions, settings), *open_rival(settings)]
-        left_out = _undecided(job, sources) if protocol == "all" else {}
+        left_out = _left_out(job, sources) if protocol == "all" else {}
         kept = {name: p for name, p in protocols.items() if name not in left_out}
         reports = score(dataclasses.replace(job, protocols=kept), *sources)
     except InputError:
@@ -97,8 +99,9 @@ def _adapt(name: str, protocol: Protocol, settings: EvaluateSettings, asked: str
     return protocol
 
 
-def _undecided(job: Job, sources: list[Source]) -> dict[str, str]:
-    return {
+def _left_out(job: Job, sources: list[Source]) -> dict[str, str]:
+    slow = {name: TOO_SLOW.format(name=name) for name, p in PROTOCOLS.items() if p.slow}
+    return slow | {
         name: NO_THRESHOLD.format(name=name)
         for name, protocol in job.protocols.items()
         if any(open_ended(protocol, job.settings, source) for source in sources)

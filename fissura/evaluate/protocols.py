@@ -48,7 +48,7 @@ class Protocol:
     threshold, pooled, averaged over pictures or as their standard deviation; `curve_scores` look
     at all thresholds. The first of `tolerances` is the one to quote. `stored` is how a map is
     rounded before it is thresholded; `empty` the recall or IoU of a class that is nowhere;
-    `comparable` what its figures may be set beside.
+    `comparable` what its figures may be set beside; `slow` keeps it out of `all`.
     """
 
     sentence: str
@@ -65,6 +65,7 @@ class Protocol:
     averages: tuple[Average, ...] = ("pooled",)
     stored: Stored = "as given"
     empty: float = 1.0
+    slow: bool = False
 
     def encode(self, prediction: NDArray[Any]) -> NDArray[Any]:
         """The map as this protocol stores it: float in [0, 1], or whole numbers of full range."""
@@ -139,6 +140,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         comparable="with scores matched one to one; never with zou2019",
         matching="one-to-one",
+        slow=True,
     ),
     "liu2019-release": Protocol(
         sentence=(
@@ -217,9 +219,9 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def find_protocols(name: str) -> dict[str, Protocol]:
-    """The protocol of that name, or all of them for `all`."""
+    """The protocol of that name, or for `all` all but the slow ones."""
     if name == "all":
-        return PROTOCOLS
+        return {key: protocol for key, protocol in PROTOCOLS.items() if not protocol.slow}
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: all, {', '.join(PROTOCOLS)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fissura.metrics.bootstrap import percentile_interval, resample_weights
 from fissura.metrics.curves import BEST_THRESHOLDS, CURVE_SCORES, TOLERANT, Draws
+from fissura.metrics.image import psnr_rgb, ssim_zero_pad
 from fissura.metrics.matching import matched_histograms
 from fissura.metrics.segmentation import (
     POINT_SCORES,
@@ -12,6 +13,7 @@ from fissura.metrics.segmentation import (
     Thresholds,
     code_histograms,
 )
+from fissura.metrics.surface import hausdorff, hd95, hd95_curve
 
 __all__ = [
     "BEST_THRESHOLDS",
@@ -23,7 +25,12 @@ __all__ = [
     "Draws",
     "Thresholds",
     "code_histograms",
+    "hausdorff",
+    "hd95",
+    "hd95_curve",
     "matched_histograms",
     "percentile_interval",
+    "psnr_rgb",
     "resample_weights",
+    "ssim_zero_pad",
 ]

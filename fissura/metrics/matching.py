@@ -1,75 +1,74 @@
-"""One-to-one matching of predicted and truth pixels, for every threshold of a picture.
+"""One-to-one matching of predicted and truth pixels, for all thresholds of a picture at once.
 
-Legend: T thresholds; a pixel's code is the number of thresholds that its probability passes, so
-that "predicted at threshold k" is "code > k" (see segmentation.py).
+Legend: a pixel's code is the number of thresholds that its probability passes, so that "predicted
+at threshold k" is "code > k" (see segmentation.py).
+
+Sets of predicted pixels that can all be matched at the same time form a matroid. In a matroid the
+set of largest weight is best at every level: with codes as weights, one matching of largest weight
+holds, for every k, as many pixels of code above k as a maximum matching of those pixels alone.
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from fissura.types import BoolMask
 
+Codes = NDArray[np.uint16]
 Whole = NDArray[np.int64]
 
 
 def matched_histograms(
-    codes: NDArray[np.uint16], truth: BoolMask, tolerance: float, bins: int
+    codes: Codes, truth: BoolMask, tolerance: float, bins: int
 ) -> tuple[Whole, Whole, Whole]:
-    """Histograms of codes whose sums above k count pairs, unmatched predictions, and pairs again.
+    """Histograms of codes: predictions in a pair, other predictions, truth in a pair.
 
     A pair is a predicted and a truth pixel at most `tolerance` apart; no pixel is in two pairs and
-    there are as many as possible. Matched pixels grow with falling thresholds by no more than the
-    pixels that are added, so no entry is negative.
+    there are as many as possible. Entry 0 of the last one counts the truth pixels in no pair.
     """
-    pairs = pairs_per_threshold(codes, truth, tolerance, bins - 1)
-    total = np.count_nonzero(truth)
-    hit = -np.diff(np.concatenate([[total], pairs, [0]]))
-    every = np.bincount(codes.ravel(), minlength=bins)
-    miss = every - hit
-    miss[0] = 0  # below every threshold nothing is predicted
-    return hit, miss, hit
+    hit = np.zeros(bins, np.int64)
+    near = cv2.dilate(truth.view(np.uint8), disc(tolerance))
+    count, label, boxes, _ = cv2.connectedComponentsWithStats(near, connectivity=8)
+    for number in range(1, count):
+        left, top, width, height = boxes[number, :4]
+        box = slice(top, top + height), slice(left, left + width)
+        part = truth[box] & (label[box] == number)
+        hit += np.bincount(_matched_codes(codes[box], part, tolerance), minlength=bins)
+    miss = np.bincount(codes.ravel(), minlength=bins) - hit
+    found = hit.copy()
+    found[0] = np.count_nonzero(truth) - hit.sum()
+    return hit, miss, found
 
 
-def pairs_per_threshold(
-    codes: NDArray[np.uint16], truth: BoolMask, tolerance: float, thresholds: int
-) -> Whole:
-    """Size of the maximum matching at every threshold, T.
+def disc(radius: float) -> NDArray[np.uint8]:
+    """1 where a pixel centre lies within `radius` of the middle one."""
+    r = int(radius)
+    y, x = np.ogrid[-r : r + 1, -r : r + 1]
+    return np.asarray(x * x + y * y <= radius * radius, np.uint8)
 
-    Rows of the graph are predicted pixels by falling code, so that each threshold's graph is the
-    first rows of one matrix.
+
+def _matched_codes(codes: Codes, truth: BoolMask, tolerance: float) -> Codes:
+    """Codes of the predicted pixels in the matching of largest weight.
+
+    Every truth pixel gets a predicted pixel at the cost of what its code lacks, or a stand-in of
+    its own at the cost of a pixel that is not predicted.
     """
-    rows, columns, indptr = _graph(codes, truth, tolerance)
-    sizes = len(rows) - np.searchsorted(rows[::-1], np.arange(thresholds), "right")
-    distinct, place = np.unique(sizes, return_inverse=True)
-    data = np.ones(len(columns), np.bool_)
-    found = np.zeros(len(distinct), np.int64)
-    for i, size in enumerate(distinct):
-        if size:
-            end = indptr[size]
-            parts = (data[:end], columns[:end], indptr[: size + 1])
-            graph = csr_array(parts, shape=(size, np.count_nonzero(truth)))
-            found[i] = np.count_nonzero(maximum_bipartite_matching(graph, "column") >= 0)
-    sized: Whole = found[place]
-    return sized
-
-
-def _graph(
-    codes: NDArray[np.uint16], truth: BoolMask, tolerance: float
-) -> tuple[NDArray[np.uint16], NDArray[np.int32], NDArray[np.int32]]:
-    """Codes of the predicted pixels near truth, falling; their truth pixels as CSR columns."""
     r = int(tolerance)
-    dy, dx = np.mgrid[-r : r + 1, -r : r + 1]
-    steps = (dy * (codes.shape[1] + 2 * r) + dx)[dx * dx + dy * dy <= tolerance * tolerance]
+    dy, dx = np.nonzero(disc(tolerance))
+    steps = (dy - r) * (codes.shape[1] + 2 * r) + dx - r
     flat = np.pad(codes, r).ravel()
     near = np.flatnonzero(np.pad(truth, r))[:, None] + steps
-    column, step = np.nonzero(flat[near])
-    pixel = near[column, step]
-    order = np.lexsort((pixel, -flat[pixel].astype(np.int64)))
-    pixel = pixel[order]
-    starts = np.flatnonzero(np.diff(pixel, prepend=-1))
-    indptr = np.append(starts, len(pixel)).astype(np.int32)
-    return flat[pixel[starts]], column[order].astype(np.int32), indptr
+    row, step = np.nonzero(flat[near])
+    pixels, column = np.unique(near[row, step], return_inverse=True)
+    own, weight = np.arange(len(near)), flat[pixels].astype(np.float64)
+    most = weight.max(initial=0.0) + 1
+    costs = np.concatenate([most - weight[column], np.full(len(own), most)])
+    places = np.concatenate([row, own]), np.concatenate([column, len(pixels) + own])
+    graph = csr_array((costs, places), shape=(len(own), len(pixels) + len(own)))
+    chosen = min_weight_full_bipartite_matching(graph)[1]
+    matched: Codes = flat[pixels[chosen[chosen < len(pixels)]]]
+    return matched

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.metrics.matching import disc
 from fissura.types import BoolMask
 
 Codes = NDArray[np.uint16]
@@ -104,13 +105,6 @@ class Counts:
     def _map(self, change: Callable[[Values], Values]) -> Counts:
         parts = (self.matched, self.predicted, self.found, self.truth, self.pixels)
         return Counts(*(change(part) for part in parts))
-
-
-def disc(radius: float) -> NDArray[np.uint8]:
-    """1 where a pixel centre lies within `radius` of the middle one."""
-    r = int(radius)
-    y, x = np.ogrid[-r : r + 1, -r : r + 1]
-    return np.asarray(x * x + y * y <= radius * radius, np.uint8)
 
 
 def code_histograms(codes: Codes, truth: BoolMask, tolerance: float, bins: int) -> Histograms:

@@ -3,6 +3,11 @@
 The contour of a mask are its pixels that have a 4-neighbour outside the mask; beyond the picture is
 outside. A contour pixel's distance is the Euclidean one between pixel centres to the nearest
 contour pixel of the other mask.
+
+HD95 is the larger of two 95th percentiles, of the distances from prediction to truth and of those
+back, each read linearly between sorted distances. Two empty masks are 0 apart; if one is empty, it
+is `missing`: the diagonal of the picture where that is not given. CSBSR gives the picture's width,
+and its released script takes the 50th percentile.
 """
 
 from __future__ import annotations
@@ -34,12 +39,7 @@ def hausdorff(prediction: BoolMask, truth: BoolMask) -> float:
 def hd95(
     prediction: BoolMask, truth: BoolMask, *, missing: float | None = None, percent: float = 95
 ) -> float:
-    """The larger of the two directed 95th percentiles of contour distances.
-
-    Percentiles are read linearly between sorted distances. Two empty masks are 0 apart; with one
-    empty the distance is `missing`, the diagonal of the picture if that is not given (the width of
-    the picture in CSBSR, whose released script also takes 50 for `percent`).
-    """
+    """HD95 in pixels, as the head of this file defines it."""
     return HausdorffTo(truth, missing, percent).at(prediction)
 
 
