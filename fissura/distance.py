@@ -1,7 +1,8 @@
 """Signed distances of a mask, which the boundary loss multiplies probabilities with.
 
-Kervadec et al., "Boundary loss for highly unbalanced segmentation", MIDL 2019, without their
-contour: the innermost crack pixels beside the background are at distance 0.
+Kervadec et al., "Boundary loss for highly unbalanced segmentation", MIDL 2019. Crack pixels beside
+the background (4 neighbours; the edges of the picture are none) are at distance 0, and so is
+everything where a picture shows no crack or nothing else.
 """
 
 from __future__ import annotations
@@ -14,19 +15,15 @@ from fissura.types import BoolMask, FloatMap
 
 
 def signed_distance(mask: BoolMask) -> FloatMap:
-    """Pixels to the nearest crack outside cracks, minus those to the background inside, H×W.
-
-    Crack pixels beside the background (4 neighbours; the edges of the picture are none) have 0,
-    and so has everything where the picture shows no crack or nothing else.
-    """
+    """Pixels to the nearest crack, and minus those to the background inside one, H×W."""
     outside, inside = _both_sides(mask)
     return _with_contour(outside - inside, inside)
 
 
 def normalised_distance(mask: BoolMask, *, released: bool = False) -> FloatMap:
-    """`signed_distance` with either side divided by its own largest value: −1…1, H×W.
+    """The same with either side divided by its own largest value: −1…1, H×W.
 
-    As `released`, a picture that is crack all over has no numbers, which then spread to the loss.
+    `released`: not a number where a picture is crack all over, which spreads to the whole loss.
     """
     if released and mask.all():
         return np.full(mask.shape, np.nan, np.float32)

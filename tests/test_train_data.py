@@ -55,6 +55,7 @@ RECIPES = {
     "mmseg": {"recipe": "mmseg", "box": [96, 72]},
     "zou": {"recipe": "zou"},
     "liu": {"recipe": "liu", "affine": True},
+    "cssr": {"recipe": "cssr"},
 }
 
 

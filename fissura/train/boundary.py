@@ -106,7 +106,7 @@ def generalised_dice(p: Tensor, target: Tensor) -> Tensor:
     """
     both, truths = torch.cat([p, 1 - p], dim=1), torch.cat([target, 1 - target], dim=1)
     pixels = truths.sum((2, 3))  # N×2
-    weights = torch.where(pixels > 0, pixels, pixels.amax(dim=1, keepdim=True)) ** -2
+    weights = torch.where(pixels >= 1, pixels, pixels.amax(dim=1, keepdim=True)) ** -2
     overlap = (weights * (both * truths).sum((2, 3))).sum(dim=1)
     return 1 - 2 * overlap / (weights * (both + truths).sum((2, 3))).sum(dim=1)
 

@@ -179,7 +179,7 @@ class ComboLossSettings(Settings):
 
     cross_entropy: float = Field(default=1.0, ge=0)
     overlap: float = Field(default=1.0, ge=0)
-    class_weights: tuple[float, float] = (1.0, 1.0)
+    class_weights: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
     dice: Literal["plain", "generalised"] = "plain"
     boundary: bool = True
     alpha: AlphaSettings = AlphaSettings()
