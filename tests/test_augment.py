@@ -11,14 +11,19 @@ from fissura.augment import (
     VIEWS,
     Affine,
     Appearance,
+    Distortion,
     Geometry,
     balanced_crop,
     blur_sometimes,
     change_appearance,
+    distort,
     distort_photometrically,
+    draw_box,
+    draw_distortion,
     fit_into_box,
     flip_once,
     jitter_colour,
+    mirror_distort_crop,
     move_sometimes,
     pad_to_square,
     random_crop,
@@ -287,3 +292,44 @@ def test_the_same_generator_gives_the_same_change(change: object) -> None:
     assert callable(change)
     twice = [change(*blob(), np.random.default_rng(4)) for _ in range(2)]
     assert all(np.array_equal(a, b) for a, b in zip(*twice, strict=True))
+
+
+# ---- CSSR ----------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 9999))
+def test_cssr_colours_stay_within_range_unless_as_released(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (9, 7, 3)).astype(np.float32)
+    change = draw_distortion(rng)
+    changed = distort(image, change)
+    assert changed.dtype == np.float32
+    assert changed.min() >= 0 and changed.max() <= 255  # noqa: PT018
+    np.testing.assert_allclose(distort(image, Distortion()), image, atol=0.01)
+    strong = Distortion(contrast=1.5, saturation=1.5)
+    assert distort(image, strong, clip=False).min() < 0 <= distort(image, strong).min()
+
+
+@given(height=st.integers(1, 60), width=st.integers(1, 60), seed=st.integers(0, 9999))
+def test_cssr_boxes_are_squares_inside_the_picture(height: int, width: int, seed: int) -> None:
+    box = draw_box((height, width), np.random.default_rng(seed))
+    assert box.height == box.width > 0
+    assert 0 <= box.top <= height - box.height
+    assert 0 <= box.left <= width - box.width
+    if height == width:
+        assert box.height >= round(0.6**0.5 * width - 0.5)
+
+
+@given(seed=st.integers(0, 9999))
+def test_cssr_moves_picture_and_mask_together(seed: int) -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 25:60] = True
+    image = np.where(mask, np.uint8(255), np.uint8(0))[..., None].repeat(3, axis=2)
+    rng = np.random.default_rng(seed)
+    colour, truth = mirror_distort_crop(image, mask, 32, rng)
+    assert colour.shape == (32, 32, 3)
+    assert truth.shape == (32, 32)
+    assert 0.1 < truth.mean() < 1
+    if truth.all():
+        return
+    assert colour[truth].mean() > colour[~truth].mean() + 30
