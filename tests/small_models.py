@@ -10,15 +10,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "dbpn": {"scale": 2, "stages": 3, "width": 4},
     "deepcrack_liu": {"width": 4},
     "deepcrack_zou": {"width": 4},
-    "pspnet": {"width": 8},
+    "pspnet": {"width": 4},
     "unet_resnet34": {"width": 8},
     "unet_resnet101": {"width": 4},
-    "unet_vgg16": {"width": 8},
+    "unet_vgg16": {"width": 16},
 }
-
-
-SEGMENTING = tuple(name for name in ARGUMENTS if name != "dbpn")
-"""Those that answer with logits of crack."""
 
 
 def small_arguments(name: str) -> dict[str, Any]:
