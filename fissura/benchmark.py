@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +29,16 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Workload:
-    """What is timed: `frames` runs on noise of `size_hw` with `threads` (None: all free cores)."""
+    """What is timed: `frames` runs on noise of `size_hw` with `threads` (None: all free cores).
+
+    `memory` has two that are compared run once more, each in a process of its own.
+    """
 
     size_hw: tuple[int, int] = (1024, 1024)
     frames: int = 20
     threads: int | None = None
     precision: str = "float32"
+    memory: bool = True
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -45,7 +53,11 @@ class Workload:
 
 @dataclass(frozen=True)
 class Timing:
-    """One model on one engine; `peak_memory_mb` of the whole process, None where unknown."""
+    """One model on one engine.
+
+    `peak_memory_mb` is that of the whole process, for two that are compared that of one in which
+    each runs alone; None where unknown.
+    """
 
     model: str
     engine: str
@@ -73,7 +85,8 @@ class Comparison:
     """Two models run in turn: how often `first` runs in the time that `second` needs for one.
 
     `ratio` is the median of the paired ratios, `ratio_low` and `ratio_high` their quartiles;
-    `largest_difference` of the outputs as in `export.check`, None where they differ in form.
+    `largest_difference` and `p99_difference` of the outputs are those of `export.check`, None where
+    the outputs differ in form.
     """
 
     first: Timing
@@ -82,13 +95,23 @@ class Comparison:
     ratio_low: float
     ratio_high: float
     largest_difference: float | None
+    p99_difference: float | None
 
     def __str__(self) -> str:
-        gap = self.largest_difference
-        agreement = "outputs of another form" if gap is None else f"largest difference {gap:.1e}"
-        spread = f"quartiles {self.ratio_low:.2f} to {self.ratio_high:.2f}"
-        speed = f"the first is {self.ratio:.2f} times as fast ({spread})"
-        return f"{self.first}\n{self.second}\n{speed}; {agreement}"
+        speed = (
+            f"the first is {self.ratio:.2f} times as fast"
+            f" (quartiles {self.ratio_low:.2f} to {self.ratio_high:.2f})"
+        )
+        parts = [speed]
+        if self.first.peak_memory_mb and self.second.peak_memory_mb:
+            share = self.first.peak_memory_mb / self.second.peak_memory_mb
+            parts.append(f"{share:.2f} of the memory")
+        if self.largest_difference is None:
+            parts.append("outputs of another form")
+        else:
+            parts.append(f"largest difference {self.largest_difference:.1e}")
+            parts.append(f"99 % within {self.p99_difference:.1e}")
+        return f"{self.first}\n{self.second}\n{'; '.join(parts)}"
 
 
 def benchmark(model: str | Path, engine: str = "auto", workload: Workload | None = None) -> Timing:
@@ -110,23 +133,28 @@ def versus(
     MODEL:ENGINE or :ENGINE, which runs in float32.
     """
     workload = workload or Workload()
-    first = open_engine(model, engine, workload.precision, workload.threads)
-    second = _open_other(model, other, workload.threads)
+    opening: list[Callable[[], Engine]] = [
+        partial(open_engine, model, engine, workload.precision, workload.threads),
+        partial(_open_other, model, other, workload.threads),
+    ]
+    first, second = (opens() for opens in opening)
     picture = workload.picture()
     runs = [lambda: first.run(picture), lambda: second.run(picture)]
     seconds = interleave(runs, workload.frames)
     low, middle, high = np.percentile(seconds[:, 1] / seconds[:, 0], [25, 50, 75])
     try:
-        gap = compare(first.run, second.run, [picture]).largest_difference
+        gap = compare(first.run, second.run, [picture])
     except ValueError:
         gap = None
+    peaks = [peak_alone(opens, workload) if workload.memory else None for opens in opening]
     return Comparison(
-        _timing(first, workload, workload.precision, seconds[:, 0]),
-        _timing(second, workload, "float32", seconds[:, 1]),
+        _timing(first, workload, workload.precision, seconds[:, 0], peaks[0]),
+        _timing(second, workload, "float32", seconds[:, 1], peaks[1]),
         float(middle),
         float(low),
         float(high),
-        gap,
+        gap.largest_difference if gap else None,
+        gap.p99_difference if gap else None,
     )
 
 
@@ -147,6 +175,22 @@ def interleave(
             runs[column]()
             seconds[row, column] = clock() - start
     return seconds
+
+
+def peak_alone(opens: Callable[[], Engine], workload: Workload) -> float | None:
+    """Peak resident MB of a fresh process that opens an engine and runs it; None where unknown."""
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(_peak_of, opens, workload).result()
+    except BrokenProcessPool:  # The system ended it, most likely for want of memory.
+        return None
+
+
+def _peak_of(opens: Callable[[], Engine], workload: Workload) -> float | None:
+    engine, picture = opens(), workload.picture()
+    for _ in range(WARM_UP):
+        engine.run(picture)
+    return _peak_memory_mb()
 
 
 class NaiveEngine:

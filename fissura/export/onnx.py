@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fissura.export.check import Agreement, Run, compare, random_pictures
-from fissura.export.rewrites import rewrite
+from fissura.export.check import Agreement, Run, compare, random_pictures, without_flips
+from fissura.export.rewrites import is_discontinuous, rewrite
 from fissura.pixels import to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import PREFIX, ModelCard, to_metadata
@@ -49,11 +49,14 @@ def export_onnx(
 
     The graph takes `image` N×3×H×W float32 RGB 0…255. Beyond the tolerance nothing is written.
     """
+    if pictures and is_discontinuous(module):
+        raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
     network = Deployed(module, card).eval()
     card = replace(card, weights_sha256=state_sha256(module.state_dict()))
     proto = _to_proto(network, card.name)
-    tried = [*random_pictures(), *pictures]
-    agreement = compare(torch_run(network), onnx_run(proto.SerializeToString()), tried)
+    runs = torch_run(network), onnx_run(proto.SerializeToString())
+    noise = without_flips(*runs) if is_discontinuous(module) else random_pictures()
+    agreement = compare(*runs, [*noise, *pictures])
     if not agreement.ok:
         raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {agreement}")
     notes = to_metadata(card) | {f"{PREFIX}export_check": _check_note(agreement)}

@@ -1,4 +1,4 @@
-"""The same functions in other operations, where an engine is slow at those of the network itself."""
+"""The same functions in other operations, where an engine is slow at the network's own."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class SplitPReLU(nn.Module):
         self.register_buffer("slope", original.weight.detach().view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Any shape → the same."""
         return torch.relu(x) - torch.relu(-x) * self.slope
 
 
@@ -94,8 +95,7 @@ class LowResolutionFusion(nn.Module):
         super().__init__()
         self.scale = original.scale
         weight = original.nn.conv.weight.detach()
-        self.width = len(weight)
-        taps = weight.permute(2, 3, 0, 1).reshape(9 * self.width, -1, 1, 1)
+        taps = weight.permute(2, 3, 0, 1).reshape(9 * len(weight), -1, 1, 1)
         self.register_buffer("weight", taps.contiguous())
         assert original.nn.conv.bias is not None
         self.register_buffer("bias", original.nn.conv.bias.detach().view(1, -1, 1, 1))
@@ -104,12 +104,11 @@ class LowResolutionFusion(nn.Module):
     def forward(self, encoded: Tensor, decoded: Tensor) -> Tensor:
         """Two maps N×c×h/s×w/s → N×1×h×w."""
         taps = functional.conv2d(torch.cat([encoded, decoded], dim=1), self.weight)
-        channels = self.bias.shape[1]
         height, width = (self.scale * side for side in taps.shape[-2:])
         rows = []
-        for row in taps.split(3 * self.width, dim=1):
+        for row in taps.chunk(3, dim=1):
             wide = _resized(row, (row.shape[-2], width))
-            left, middle, right = wide.split(self.width, dim=1)
+            left, middle, right = wide.chunk(3, dim=1)
             rows.append(
                 functional.pad(left, (1, 0))[..., :-1]
                 + middle
@@ -147,3 +146,8 @@ def rewrite(network: nn.Module) -> None:
         for name, child in module.named_children():
             if type(child) in REWRITES:
                 setattr(module, name, REWRITES[type(child)](child))
+
+
+def is_discontinuous(network: nn.Module) -> bool:
+    """Whether it puts values where maxima stood: rounding may decide which of two that is."""
+    return any(isinstance(module, zou.Unpool) for module in network.modules())
