@@ -21,6 +21,7 @@ import fissura
 from fissura import console
 from fissura.console import DONE, SOME_FAILED, WRONG_USAGE
 from fissura.options import (
+    AdviseOptions,
     BenchmarkOptions,
     CheckOptions,
     DatasetsOptions,
@@ -150,6 +151,21 @@ def datasets(options: DatasetsOptions) -> int:
     return console.print_list(
         [{"layout": name, "means": text} for name, text in layouts.items()], as_json=False
     )
+
+
+@console.verb(app, "advise")
+def advise(options: AdviseOptions) -> int:
+    """Say what a camera can show: mm per pixel, smear, smallest crack seen and measured."""
+    from fissura import advise as advising
+
+    given = dataclasses.asdict(options)
+    as_json = given.pop("as_json")
+    shot = advising.read_shot(**given)
+    found = advising.advise(shot)
+    if as_json:
+        console.print_json(dataclasses.asdict(found))
+        return DONE
+    return console.print_outcome(advising.told(shot, found), as_json=False)
 
 
 @console.verb(app, "train")

@@ -86,6 +86,20 @@ class DatasetsOptions:
 
 
 @dataclass(kw_only=True)
+class AdviseOptions:
+    """Options of `fissura advise`, all with units."""
+
+    distance: Annotated[str, Option(help="From the camera to the surface, as 12m.")]
+    focal: Annotated[str, Option(help="Focal length, as 35mm; the real one, not the equivalent.")]
+    sensor: Annotated[str, Option(help="Size of the sensor, as 36x24mm.")]
+    pixels: Annotated[str, Option(help="Size of the picture, as 6000x4000.")]
+    speed: Annotated[str | None, Option(help="Of the camera or the surface, as 3m/s.")] = None
+    exposure: Annotated[str | None, Option(help="As 1/2000 or 0.5ms.")] = None
+    crack: Annotated[str | None, Option(help="Width of the crack to be found, as 0.3mm.")] = None
+    as_json: Json = False
+
+
+@dataclass(kw_only=True)
 class TrainOptions:
     """Options of `fissura train`."""
 

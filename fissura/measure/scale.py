@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from typing import Literal
 
 from fissura.types import InputError, Measures, Quantity, Scale
+from fissura.units import length_mm, sensor_mm
 
 Z90 = 1.645
 """Half width of a normal distribution's 90 % interval, in standard deviations."""
@@ -17,7 +17,6 @@ FOCAL_UNCERTAINTY = 0.01
 SHAPE_TOLERANCE = 0.03
 DISTANCE_UNCERTAINTY = 0.02
 
-_MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _FORM = "give FOCAL,SENSOR,DISTANCE with units mm, cm or m, for example 35mm,36x24mm,12m"
 
 
@@ -68,28 +67,17 @@ def parse_gsd_from(text: str, size_hw: tuple[int, int]) -> Scale:
     if len(parts) != 3:
         raise InputError(f"gsd-from: {text!r} has {len(parts)} parts and not three; {_FORM}")
     focal, sensor, distance = parts
-    sides = _sensor_mm(sensor, text)
+    sides = sensor_mm("gsd-from: sensor", sensor)
     scale = from_camera(
-        _length_mm(focal, text), max(sides), _length_mm(distance, text), max(size_hw)
+        length_mm("gsd-from: focal length", focal),
+        max(sides),
+        length_mm("gsd-from: distance", distance),
+        max(size_hw),
     )
     shape, picture = max(sides) / min(sides), max(size_hw) / max(min(size_hw), 1)
     if abs(picture / shape - 1) <= SHAPE_TOLERANCE:
         return scale
     return replace(scale, origin=f"{scale.origin}; the picture has another shape: cropped?")
-
-
-def _length_mm(part: str, text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(mm|cm|m)", part, re.IGNORECASE)
-    if found is None:
-        raise InputError(f"gsd-from: {part!r} in {text!r} is no length with a unit; {_FORM}")
-    return float(found[1]) * _MM_PER_UNIT[found[2].lower()]
-
-
-def _sensor_mm(part: str, text: str) -> tuple[float, ...]:
-    found = re.fullmatch(r"([\d.]+)\s*[x×*]\s*([\d.]+)\s*(mm|cm|m)", part, re.IGNORECASE)
-    if found is None:
-        return (_length_mm(part, text),)
-    return tuple(_length_mm(side + found[3], text) for side in found.groups()[:2])
 
 
 def to_mm(px: Measures, scale: Scale) -> Measures:
