@@ -281,8 +281,8 @@ def _fate(crack: CrackAdvice, limits: Limits) -> str:
         "measured": "it can be measured, ×4 is not needed",
         "seen": "it can be seen, " + ("not measured" if least else "its width is rough")
         + "; ×4 adds nothing to its width",
-        "super-resolution": "lost in the picture, ×4 may bring it out, not its width",
-        "too thin": "lost in the picture, with ×4 too",
+        "super-resolution": "too thin for the picture; ×4 may bring it out, not its width",
+        "too thin": "too thin, with ×4 too",
     }  # fmt: skip
     return f"{_length(crack.width_mm)} is {_figures(crack.width_px)} px: {fates[crack.verdict]}"
 

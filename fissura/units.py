@@ -25,7 +25,7 @@ class Kind:
     example: str
 
 
-LENGTH = Kind("length", {"mm": 1.0, "cm": 10.0, "m": 1000.0}, "12m, 120cm or 35mm")
+LENGTH = Kind("length", {"mm": 1.0, "cm": 10.0, "m": 1000.0}, "1.5m, 120cm or 35mm")
 SENSOR = Kind("sensor size", LENGTH.units, "36x24mm")
 SPEED = Kind(
     "speed",
