@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -49,6 +49,7 @@ def test_the_example_of_the_issue_by_hand():
     assert not found.cropped
 
 
+@settings(deadline=None)
 @given(distances, focals)
 def test_the_scale_is_the_one_of_predict(distance: float, focal: float):
     if distance > 2 * focal:
@@ -59,6 +60,7 @@ def test_the_scale_is_the_one_of_predict(distance: float, focal: float):
         assert low < found.mm_per_px < high
 
 
+@settings(deadline=None)
 @given(st.floats(20, 1000), st.floats(10, 100))
 def test_twice_the_distance_is_twice_the_millimetres(multiple: float, focal: float):
     near, far = (
@@ -69,6 +71,7 @@ def test_twice_the_distance_is_twice_the_millimetres(multiple: float, focal: flo
     assert far.view_wh_m[0] == pytest.approx(2 * near.view_wh_m[0])
 
 
+@settings(deadline=None)
 @given(distances, focals, cracks, st.none() | speeds)
 def test_what_is_suggested_does_it(
     distance: float, focal: float, crack: float, speed: float | None
@@ -92,6 +95,7 @@ def test_what_is_suggested_does_it(
             assert getattr(again.limits_mm, least) == pytest.approx(crack)
 
 
+@settings(deadline=None)
 @given(speeds, exposures)
 def test_exposure_and_speed_for_half_a_pixel(speed: float, exposure: float):
     found = advise(replace(SHOT, speed_mm_s=speed, exposure_s=exposure))
@@ -102,6 +106,7 @@ def test_exposure_and_speed_for_half_a_pixel(speed: float, exposure: float):
         assert again.smear_px == pytest.approx(0.5)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 100))
 def test_more_smear_never_shows_more(one: float, other: float):
     less, more = (limits_px(smear) for smear in sorted((one, other)))
@@ -176,12 +181,14 @@ def test_forms_of_the_same():
     assert pixels_wh("", "6000 × 4000") == pixels_wh("", "6000X4000") == (6000, 4000)
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 1e5), st.sampled_from([("mm", 1), ("cm", 10), ("m", 1000)]))
 def test_lengths_survive_being_written(value: float, unit: tuple[str, int]):
     text = f"{value:.12f}{unit[0]}"
     assert length_mm("", text) == pytest.approx(value * unit[1], rel=1e-8)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**6))
 def test_fractions_of_a_second_survive_being_written(denominator: int):
     assert exposure_s("", f"1/{denominator}") == pytest.approx(1 / denominator)
@@ -195,6 +202,7 @@ def refusal(read: Callable[[str, str], object], text: str) -> str | None:
     return None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12) | st.from_regex(r"[0-9.,/x ]{0,8}[a-zµſK/]{0,5}", fullmatch=True))
 def test_any_text_is_read_or_refused_in_one_sentence(text: str):
     for read in (length_mm, speed_mm_s, exposure_s, sensor_mm, pixels_wh):
@@ -249,6 +257,7 @@ def test_lines_for_people_are_few_and_plain():
     assert "macro" in macro
 
 
+@settings(deadline=None)
 @given(distances, cracks, st.none() | speeds, st.none() | exposures)
 def test_no_line_says_more_than_holds(
     distance: float, crack: float, speed: float | None, exposure: float | None
