@@ -68,7 +68,7 @@ def he_start(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def mirror_to_stride(x: Tensor, stride: int, least: int) -> Tensor:
+def mirror_to_stride(x: Tensor, stride: int, least: int = 1) -> Tensor:
     """N×C×H×W → N×C×h×w, h and w the next multiples of `stride` from `least` on.
 
     Continued at right and bottom by mirroring without repeating the edge; written with indices

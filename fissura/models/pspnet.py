@@ -22,7 +22,7 @@ DEPTHS = (3, 4, 6, 3)
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
 GRIDS = (1, 2, 3, 6)
-STRIDE, LEAST_SIDE = 8, 32
+STRIDE = 8
 MOST_WIDTH = 128
 """Far beyond any use; a model file must not make us build a network that fills the memory."""
 
@@ -147,7 +147,7 @@ class PSPNet(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """N×3×H×W → {"logits": N×1×H×W, "aux": N×1×H×W in 0…1}."""
         height, width = x.shape[-2:]
-        x = mirror_to_stride(x, STRIDE, LEAST_SIDE)
+        x = mirror_to_stride(x, STRIDE)
         middle, last = self.feats(x)
         decoded = self.drop_1(self.psp(last))
         for up in (self.up_1, self.up_2, self.up_3):

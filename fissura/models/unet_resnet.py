@@ -29,7 +29,7 @@ BLOCKS = {
 """Middle and output channels of each decoder block, in halves of the base width."""
 SKIPS = ("dec5", "dec4", "dec3", "dec2")
 DROPOUT = 0.2
-STRIDE = LEAST_SIDE = 64
+STRIDE = 64
 MOST_WIDTH = 128
 """Far beyond any use; a model file must not make us build a network that fills the memory."""
 
@@ -91,7 +91,7 @@ class UNetResNet(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """N×3×H×W → {"logits": N×1×H×W}."""
         height, width = x.shape[-2:]
-        x = self.conv1(mirror_to_stride(x, STRIDE, LEAST_SIDE))
+        x = self.conv1(mirror_to_stride(x, STRIDE))
         encoded = {}
         for k in range(2, 6):
             x = encoded[f"dec{k}"] = self.get_submodule(f"conv{k}")(x)

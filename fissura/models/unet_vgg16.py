@@ -31,7 +31,6 @@ BLOCKS: dict[str, dict[str, tuple[int, int]]] = {
     },
 }
 """Middle and output channels of each decoder block, in halves of the base width."""
-LEAST_SIDE = 32
 MOST_WIDTH = 128
 """Far beyond any use; a model file must not make us build a network that fills the memory."""
 
@@ -83,7 +82,7 @@ class UNetVGG16(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """N×3×H×W → {"logits": N×1×H×W}."""
         height, width = x.shape[-2:]
-        decoded = self.features(mirror_to_stride(x, self.stride, LEAST_SIDE))["dec1"]
+        decoded = self.features(mirror_to_stride(x, self.stride))["dec1"]
         return {"logits": self.final(decoded)[..., :height, :width]}
 
     def features(self, x: Tensor) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 A fixture folder holds golden.json (what each array is, tolerances), golden.npz (the arrays) and
 keys.json (the original's state dict, rebuilt by `fill`). They are looked for in `fixtures/` here,
 or in the folder that the environment variable FISSURA_PARITY names, whatever their own folders are
-called: the system stands in golden.json, or else is the folder's name.
+called: the system (or method) stands in golden.json, or else is the folder's name.
 """
 
 from __future__ import annotations
@@ -84,7 +84,10 @@ def root(default: Path = HERE) -> Path:
 def systems(folder: Path) -> dict[Path, str]:
     """Every fixture below `folder` with the published system that it records."""
     golden = {path.parent: json.loads(path.read_text()) for path in folder.glob("*/golden.json")}
-    return {path: str(told.get("system", path.name)) for path, told in sorted(golden.items())}
+    return {
+        path: str(told.get("system") or told.get("method", path.name)).lower()
+        for path, told in sorted(golden.items())
+    }
 
 
 def find(system: str, default: Path = HERE) -> list[Path]:
