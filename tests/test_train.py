@@ -164,7 +164,7 @@ def test_a_warm_start_keeps_its_own_head(data_root: Path, tmp_path: Path) -> Non
     assert trained.state_dict()["decode_head.conv_seg.weight"].shape[0] == 2
     with pytest.raises(InputError, match=r"warm_start: .*backbone\.level1\.2"):
         train(
-            warm.model_copy(update={"warm_start": tmp_path / "deeper.safetensors"}),
+            warm.model_copy(update={"warm_start": (tmp_path / "deeper.safetensors",)}),
             tmp_path / "wrong",
         )
 

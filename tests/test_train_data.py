@@ -67,40 +67,43 @@ def test_every_recipe_fills_a_batch_from_pictures_of_any_size(
     settings = config(recipe, data={"root": ".", "sets": {"x": 1.0}, "order": order})
     draw, again = (batch_drawer(data(), settings, GREY) for _ in range(2))
     draw(0)
-    images, labels = draw(3)
+    batch = draw(3)
+    images, labels = batch.images, batch.labels
     assert images.shape == (4, 3, 64, 64)
     assert images.dtype == torch.float32
     assert images.min() >= 0 and images.max() <= 255  # noqa: PT018
     assert labels.shape == (4, 64, 64)
     assert labels.dtype == torch.int64
     assert set(labels.unique().tolist()) <= {0, 1, 255}
-    assert all(torch.equal(a, b) for a, b in zip((images, labels), again(3), strict=True))
-    assert not torch.equal(images, draw(4)[0])
+    assert torch.equal(images, again(3).images)
+    assert torch.equal(labels, again(3).labels)
+    assert batch.small is None and batch.distance is None  # noqa: PT018
+    assert not torch.equal(images, draw(4).images)
 
 
 def test_one_epoch_of_zou_has_every_view_of_every_picture() -> None:
     still = {"recipe": "zou", "colour": 0, "blur": 0}
     stages = [{"iterations": 54, "batch_size": 5, "crop": 32}]
     draw = batch_drawer(data(2), config(still, stages=stages), GREY)
-    seen = [image.numpy().tobytes() for t in range(54) for image in draw(t)[0]]
+    seen = [image.numpy().tobytes() for t in range(54) for image in draw(t).images]
     assert len(set(seen)) == len(seen) == 2 * 135
 
 
 def test_liu_squeezes_to_a_size_of_its_own() -> None:
     settings = config({"recipe": "liu", "size_wh": [64, 40]})
-    images, labels = batch_drawer(data(), settings, GREY)(0)
-    assert images.shape == (4, 3, 40, 64)
-    assert labels.shape == (4, 40, 64)
+    batch = batch_drawer(data(), settings, GREY)(0)
+    assert batch.images.shape == (4, 3, 40, 64)
+    assert batch.labels.shape == (4, 40, 64)
 
 
 def test_pictures_cut_beforehand_are_taken_as_they_are() -> None:
     cut = {"recipe": "zou", "offline": False, "colour": 0, "blur": 0}
     held = data(4, (64, 64))
-    images, labels = batch_drawer(held, config(cut), GREY)(0)
+    batch = batch_drawer(held, config(cut), GREY)(0)
     want = {one.image.tobytes() for one in held.train}
-    got = images.permute(0, 2, 3, 1).to(torch.uint8)
+    got = batch.images.permute(0, 2, 3, 1).to(torch.uint8)
     assert {image.numpy().tobytes() for image in got} == want
-    assert torch.equal(images[:, 0] > 127, labels.bool())
+    assert torch.equal(batch.images[:, 0] > 127, batch.labels.bool())
 
 
 STAGES = st.builds(

@@ -12,16 +12,20 @@ The functions named `released_…` keep what the release does to probabilities, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fissura.train.config import AlphaSettings, ComboLossSettings
+from fissura.train.config import AlphaSettings, ComboLossSettings, Stage
+from fissura.train.losses import AUX_EPS, AUX_WEIGHT, IGNORED, two_classes, upsample
 
 EACH = (1, 2, 3)
 TINY = 1e-8
 DICE_SMOOTHING = 1e-6
+CERTAIN = 1e4
+"""A logit whose loss is exactly 0."""
 RELEASED_SMOOTHING = 1e-5
 
 PUBLISHED: dict[str, ComboLossSettings] = {
@@ -68,6 +72,32 @@ def _mix(
     total = settings.cross_entropy + settings.overlap
     region = (settings.cross_entropy * cross + settings.overlap * overlap) / total
     return alpha * region + (1 - alpha) * border if settings.boundary else region
+
+
+def combo_parts(
+    outputs: Mapping[str, Tensor],
+    labels: Tensor,
+    distance: Tensor | None,
+    alpha: float,
+    settings: ComboLossSettings,
+) -> dict[str, Tensor]:
+    """Mean over the batch for `logits` and for PSPNet's `aux`, and their sum as `loss`.
+
+    Labels are N×H×W, 255 ignored: such pixels count as background that is found for certain.
+    """
+    ignored, target = (labels == IGNORED)[:, None], (labels == 1)[:, None].float()
+    signed = torch.zeros_like(target) if distance is None else distance
+    full = two_classes(upsample(outputs["logits"], labels.shape[-2:]))
+    margin = (full[:, 1:] - full[:, :1]).masked_fill(ignored, -CERTAIN)
+    parts = {"cracks": combo_loss(margin, target, signed, alpha, settings).mean()}
+    if "aux" in outputs:
+        p = outputs["aux"].masked_fill(ignored, 0)
+        if settings.released:
+            loss = released_combo_loss(p, target, signed, alpha, settings)
+        else:
+            loss = combo_loss(torch.logit(p, AUX_EPS), target, signed, alpha, settings)
+        parts["aux"] = AUX_WEIGHT * loss.mean()
+    return parts | {"loss": torch.stack(list(parts.values())).sum()}
 
 
 # ---- the parts -----------------------------------------------------------------------------
@@ -143,6 +173,23 @@ def boundary_alpha(
     passed = iteration * batch_size / pictures
     steps = math.floor(passed / settings.epochs + 1e-9)
     return max(settings.minimum, settings.start - settings.step * steps)
+
+
+def alpha_of_run(
+    iteration: int, pictures: int, stages: Sequence[Stage], settings: AlphaSettings
+) -> float:
+    """`boundary_alpha` where stages follow each other; those that train no crack map do not count.
+
+    Where batch sizes differ, as many iterations of the present one count as saw as many pictures.
+    """
+    seen, left = 0, iteration
+    for stage in stages:
+        done = min(left, stage.iterations)
+        seen += done * stage.batch_size if stage.train != "image" else 0
+        left -= done
+        if not left and done < stage.iterations:
+            break
+    return boundary_alpha(seen // stage.batch_size, pictures, stage.batch_size, settings)
 
 
 def _released_alpha(epochs: int, settings: AlphaSettings) -> float:

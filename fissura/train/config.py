@@ -119,19 +119,32 @@ Augment: TypeAlias = VariedAugment | MmsegAugment | ZouAugment | LiuAugment | Cs
 class Stage(Settings):
     """A stretch of training with one crop side in network pixels and one range of scale.
 
-    The recipes `zou`, `liu` and `cssr` scale nothing.
+    The recipes `zou`, `liu` and `cssr` scale nothing. With super-resolution `train` names what is
+    trained: the part that gives the `image`, the part that gives the `logits`, or both; the other
+    part stays exactly as it is.
     """
 
     iterations: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     crop: int = Field(ge=32)
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    train: Literal["joint", "image", "logits"] = "joint"
 
     @model_validator(mode="after")
     def _rising_scale(self) -> Self:
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale goes from small to large, got {list(self.scale)}")
         return self
+
+
+class DegradeSettings(Settings):
+    """How the small picture is made of the crop, which is then what the network should draw.
+
+    See fissura.degrade for the operators; a `scale` of 1 is for the baseline of full resolution.
+    """
+
+    operator: Literal["bilinear", "bicubic", "bicubic-antialias", "realistic"] = "bicubic-antialias"
+    scale: Literal[1, 2, 4, 8] = 4
 
 
 class LossSettings(Settings):
@@ -177,6 +190,7 @@ class ComboLossSettings(Settings):
     from probabilities and with its flaws.
     """
 
+    kind: Literal["combo"] = "combo"
     cross_entropy: float = Field(default=1.0, ge=0)
     overlap: float = Field(default=1.0, ge=0)
     class_weights: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
@@ -190,6 +204,9 @@ class ComboLossSettings(Settings):
         if self.cross_entropy + self.overlap == 0:
             raise ValueError("cross_entropy and overlap are both 0; set one of them")
         return self
+
+
+Loss: TypeAlias = LossSettings | ComboLossSettings
 
 
 class OptimiserSettings(Settings):
@@ -226,17 +243,24 @@ class ScheduleSettings(Settings):
 
 
 class TrainConfig(Settings):
-    """One experiment, complete."""
+    """One experiment, complete.
+
+    Networks with super-resolution need `degrade`; `beta` is the share of the crack map's loss where
+    both of their parts are trained, the rest is that of the picture. `workers` threads prepare the
+    coming batches, which are the same for any number of them.
+    """
 
     name: str
     model: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-    warm_start: Path | None = None
+    warm_start: tuple[Path, ...] = ()
     input_scale: float = Field(default=1.0, gt=0)
     data: DataSettings
     augment: Augment = Field(default=VariedAugment(), discriminator="recipe")
+    degrade: DegradeSettings | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
-    loss: LossSettings = LossSettings()
+    loss: Loss = Field(default=LossSettings(), discriminator="kind")
+    beta: float = Field(default=0.3, ge=0, le=1)
     optimiser: OptimiserSettings = OptimiserSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
@@ -244,6 +268,7 @@ class TrainConfig(Settings):
     checkpoint_every: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=0, ge=0, le=64)
     device: Literal["cpu", "cuda"] = "cpu"
 
     @field_validator("augment", mode="before")
@@ -251,6 +276,18 @@ class TrainConfig(Settings):
     def _default_recipe(cls, given: Any) -> Any:
         """A section without `recipe`, as `--set augment.blur=0` makes one, is of the default."""
         return {"recipe": "varied"} | given if isinstance(given, dict) else given
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _default_loss(cls, given: Any) -> Any:
+        return {"kind": "cross_entropy"} | given if isinstance(given, dict) else given
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _one_or_several_files(cls, given: Any) -> Any:
+        if given is None:
+            return ()
+        return (given,) if isinstance(given, str | Path) else given
 
     @model_validator(mode="after")
     def _stages_suit_the_recipe(self) -> Self:
@@ -262,6 +299,19 @@ class TrainConfig(Settings):
         size_wh = self.augment.size_wh if isinstance(self.augment, LiuAugment) else None
         if size_wh and any(stage.crop != max(size_wh) for stage in self.stages):
             raise ValueError(f"stages.crop: augment.size_wh is {list(size_wh)}; set its larger one")
+        return self
+
+    @model_validator(mode="after")
+    def _small_pictures(self) -> Self:
+        if self.degrade is None:
+            return self
+        if self.input_scale != 1:
+            raise ValueError("input_scale is 1 where degrade makes the picture; leave it out")
+        uneven = [stage.crop for stage in self.stages if stage.crop % self.degrade.scale]
+        if uneven:
+            raise ValueError(
+                f"stages.crop {uneven[0]} is no multiple of degrade.scale {self.degrade.scale}"
+            )
         return self
 
     @property

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fissura.datasets import Reader, open_dataset
-from fissura.train.config import DataSettings, Stage, TrainConfig, ZouAugment
-from fissura.train.recipes import Colour, build_recipe
+from fissura.degrade import OPERATORS
+from fissura.distance import normalised_distance
+from fissura.train.config import (
+    ComboLossSettings,
+    DataSettings,
+    DegradeSettings,
+    Stage,
+    TrainConfig,
+    ZouAugment,
+)
+from fissura.train.recipes import Colour, Pair, Recipe, build_recipe
 from fissura.types import InputError, Sample
 
 
@@ -27,6 +39,25 @@ class TrainingData:
     train: tuple[Sample, ...]
     chances: np.ndarray[tuple[int], np.dtype[np.float64]]
     validation: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures N×3×H×W float32 RGB in 0…255 and labels N×H×W int64, 255 ignored.
+
+    And what the settings ask for: the pictures made `small`, N×3×H/s×W/s, and for each picture the
+    normalised signed distances to its cracks' outlines, N×1×H×W.
+    """
+
+    images: Tensor
+    labels: Tensor
+    small: Tensor | None = None
+    distance: Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """The same on another device."""
+        parts = {name: part for name, part in vars(self).items() if part is not None}
+        return Batch(**{name: part.to(device) for name, part in parts.items()})
 
 
 def load_training_data(settings: DataSettings) -> TrainingData:
@@ -69,34 +100,89 @@ def _thin(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
 
 def batch_drawer(
     data: TrainingData, config: TrainConfig, mean_rgb: Colour
-) -> Callable[[int], tuple[Tensor, Tensor]]:
+) -> Callable[[int], Batch]:
     """A function of the iteration alone, so that a resumed run sees what it would have seen.
 
-    It returns pictures N×3×H×W float32 RGB in 0…255 and labels N×H×W int64, 255 ignored.
     Raises InputError where the pictures do not suit the recipe or fill no batch.
     """
     recipe = build_recipe(config.augment, mean_rgb)
     items = len(data.train) * recipe.copies
     _require_suitable(data.train, items, config)
 
-    def draw(iteration: int) -> tuple[Tensor, Tensor]:
+    def draw(iteration: int) -> Batch:
         stage = config.stage_at(iteration)
         rng = np.random.default_rng((config.seed, iteration))
-        if config.data.order == "shuffled":
-            chosen = shuffled_items(iteration, config.stages, items, config.seed)
-            pictures, copies = np.divmod(chosen, recipe.copies)
-        else:
-            pictures = rng.choice(len(data.train), stage.batch_size, p=data.chances)
-            copies = rng.integers(recipe.copies, size=stage.batch_size)
+        pictures, copies = _chosen(data, config, recipe, iteration, rng)
         pairs = [
             recipe.change(data.train[picture], stage, int(copy), rng)
             for picture, copy in zip(pictures, copies, strict=True)
         ]
-        images = torch.from_numpy(np.stack([image for image, _ in pairs]))
-        labels = torch.from_numpy(np.stack([label for _, label in pairs]).astype(np.int64))
-        return images.permute(0, 3, 1, 2).float(), labels  # N×H×W×3 → N×3×H×W
+        return _batch(pairs, config, rng)
 
     return draw
+
+
+def _chosen(
+    data: TrainingData,
+    config: TrainConfig,
+    recipe: Recipe,
+    iteration: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which pictures a batch takes, and which copy of each."""
+    if config.data.order == "shuffled":
+        items = len(data.train) * recipe.copies
+        chosen = shuffled_items(iteration, config.stages, items, config.seed)
+        pictures, copies = np.divmod(chosen, recipe.copies)
+        return pictures, copies
+    size = config.stage_at(iteration).batch_size
+    pictures = rng.choice(len(data.train), size, p=data.chances)
+    return pictures, rng.integers(recipe.copies, size=size)
+
+
+def _batch(pairs: Sequence[Pair], config: TrainConfig, rng: np.random.Generator) -> Batch:
+    labels = np.stack([label for _, label in pairs]).astype(np.int64)
+    small = distance = None
+    if config.degrade:
+        small = _planes([reduced(image, config.degrade, rng) for image, _ in pairs])
+    if isinstance(config.loss, ComboLossSettings) and config.loss.boundary:
+        released = config.loss.released
+        maps = [normalised_distance(label == 1, released=released) for label in labels]
+        distance = torch.from_numpy(np.stack(maps)[:, None])
+    return Batch(_planes([image for image, _ in pairs]), torch.from_numpy(labels), small, distance)
+
+
+def _planes(images: Sequence[NDArray[Any]]) -> Tensor:
+    """N pictures H×W×3 → N×3×H×W float32."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
+
+
+def reduced(
+    image: NDArray[Any], settings: DegradeSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """H×W×3 in 0…255 → ⌊H/s⌋×⌊W/s⌋×3, without the overshoot that no camera's picture has."""
+    unit = np.asarray(image / 255, np.float32)
+    small = OPERATORS[settings.operator](unit, settings.scale, rng)
+    return 255 * np.clip(small, unit.min(), unit.max())
+
+
+def batches(
+    draw: Callable[[int], Batch], iterations: range, workers: int
+) -> Generator[tuple[int, Batch]]:
+    """Every iteration with its batch; `workers` threads prepare as many batches in advance."""
+    if not workers:
+        yield from ((iteration, draw(iteration)) for iteration in iterations)
+        return
+    coming = iter(iterations)
+    with ThreadPoolExecutor(workers) as pool:
+        ahead = deque((k, pool.submit(draw, k)) for k in itertools.islice(coming, workers))
+        try:
+            while ahead:
+                iteration, batch = ahead.popleft()
+                ahead.extend((k, pool.submit(draw, k)) for k in itertools.islice(coming, 1))
+                yield iteration, batch.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _require_suitable(samples: Sequence[Sample], items: int, config: TrainConfig) -> None:

@@ -11,23 +11,26 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fissura.config import dump_yaml
 from fissura.models import MODELS
 from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
 from fissura.train.config import TrainConfig
-from fissura.train.data import batch_drawer, load_training_data
+from fissura.train.data import Batch, batch_drawer, batches, load_training_data
+from fissura.train.joint import build_task
 from fissura.train.optimiser import build_optimiser
+from fissura.train.recipes import build_recipe
 from fissura.train.schedule import learning_rate
-from fissura.train.tasks import BadRunError, Score, SegmentationTask
+from fissura.train.score import AnyScore, score_line
+from fissura.train.tasks import BadRunError, SegmentationTask
 from fissura.types import InputError, Sample
 from fissura.weights.network import new_card, save_safetensors
 from fissura.weights.official import start_from
@@ -48,7 +51,7 @@ class RunState:
     optimiser: torch.optim.Optimizer
     iteration: int = 0
     seconds: float = 0.0
-    best_f1: float = -1.0
+    best: dict[str, float] = field(default_factory=dict)
     empty_validations: int = 0
 
     def save(self, path: Path) -> None:
@@ -59,7 +62,7 @@ class RunState:
             "optimiser": self.optimiser.state_dict(),
             "iteration": self.iteration,
             "seconds": self.seconds,
-            "best_f1": self.best_f1,
+            "best": self.best,
             "empty_validations": self.empty_validations,
             "torch_rng": torch.get_rng_state(),
         }
@@ -75,7 +78,9 @@ class RunState:
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path} belongs to another network; give the run of it") from error
         self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.best_f1, self.empty_validations = state["best_f1"], state["empty_validations"]
+        self.empty_validations = state["empty_validations"]
+        # Runs begun before there was a score of pictures keep their best in another entry.
+        self.best = state.get("best") or {"f1": state.get("best_f1", -1.0)}
         torch.set_rng_state(state["torch_rng"])
 
 
@@ -104,25 +109,27 @@ def train(
     state = _start(config)
     mean_rgb: Any = state.network.MEAN_RGB
     draw = batch_drawer(data, config, mean_rgb)
+    copies = build_recipe(config.augment, mean_rgb).copies
+    task = build_task(state.network, config, copies * len(data.train))
     if resume:
         state.restore(out / LAST)
         _forget_lines_after(out, state.iteration)
     else:
         _write_run(config, out)
-    task = SegmentationTask(state.network, config.loss, config.input_scale)
     end = min(stop_at or config.iterations, config.iterations)
-    with _metrics(out, report) as log:
-        while state.iteration < end:
-            began = time.monotonic()
-            batch = draw(state.iteration)
+    coming = batches(draw, range(state.iteration, end), config.workers)
+    with _metrics(out, report) as log, closing(coming):
+        began = time.monotonic()
+        for iteration, batch in coming:
             line = _iterate(task, state, config, batch)
-            state.iteration += 1
+            state.iteration = iteration + 1
             state.seconds += time.monotonic() - began
             log(line | {"seconds": round(state.seconds, 2)})
             if _due(state, config.validate_every, config.iterations):
                 log(_validate(task, state, config, data.validation, out))
             if _due(state, config.checkpoint_every, end):
                 state.save(out / LAST)
+            began = time.monotonic()
     return out / BEST
 
 
@@ -138,8 +145,8 @@ def _start(config: TrainConfig) -> RunState:
         network = MODELS[config.model](**config.arguments)
     except (TypeError, ValueError) as error:
         raise InputError(f"arguments: {config.model} does not take them ({error})") from error
-    if config.warm_start:
-        start_from(network, config.model, config.warm_start)
+    for path in config.warm_start:
+        start_from(network, config.model, path)
     network = network.to(config.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(network, config.optimiser)
@@ -147,15 +154,13 @@ def _start(config: TrainConfig) -> RunState:
 
 
 def _iterate(
-    task: SegmentationTask, state: RunState, config: TrainConfig, batch: tuple[Tensor, Tensor]
+    task: SegmentationTask, state: RunState, config: TrainConfig, batch: Batch
 ) -> dict[str, Any]:
     """One optimiser step; returns the line for the log."""
     rate = learning_rate(state.iteration, config.iterations, config.optimiser, config.schedule)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    state.network.train()
-    images, labels = (part.to(config.device) for part in batch)
-    parts = task.step(images, labels)
+    parts = task.step(batch.to(config.device), state.iteration)
     values = {name: float(part.detach()) for name, part in parts.items()}
     if not math.isfinite(values["loss"]):
         raise BadRunError(
@@ -186,8 +191,9 @@ def _validate(
     """Score the average; keep it where it is the best so far."""
     network = state.average.network
     score = task.validate(network, samples)
-    if score.f1 > state.best_f1:
-        state.best_f1 = score.f1
+    measure, value = score.best_by
+    if value > state.best.get(measure, -math.inf):
+        state.best[measure] = value
         _save_best(network, config, score, out)
     state.empty_validations = state.empty_validations + 1 if score.found_nothing else 0
     if state.empty_validations >= BAD_RUN_AFTER:
@@ -195,17 +201,21 @@ def _validate(
             f"iteration {state.iteration}: {BAD_RUN_AFTER} validations in a row found no crack at "
             "all; raise loss.class_weights for cracks or lower optimiser.lr"
         )
-    return {"iteration": state.iteration, "validation": asdict(score)}
+    return {"iteration": state.iteration, "validation": score_line(score)}
 
 
-def _save_best(network: nn.Module, config: TrainConfig, score: Score, out: Path) -> None:
+def _save_best(network: nn.Module, config: TrainConfig, score: AnyScore, out: Path) -> None:
+    notes: dict[str, Any] = {} if score.threshold is None else {"threshold": score.threshold}
+    summary = f"{config.name}: {score.told()}"
+    if config.degrade:
+        summary += f", pictures reduced by {config.degrade.scale} ({config.degrade.operator})"
     card = new_card(
         config.model,
         dict(config.arguments),
         input_scale=config.input_scale,
-        threshold=score.threshold,
         trained_on=", ".join(config.data.sets),
-        summary=f"{config.name}: validation F1 {score.f1:.4f} at {score.threshold:g}",
+        summary=summary,
+        **notes,
     )
     save_safetensors(network, card, out / BEST)
 

@@ -17,6 +17,10 @@ from fissura.types import InputError
 
 IGNORED = 255
 FOCAL_GAMMA = 2
+AUX_WEIGHT = 0.4
+AUX_EPS = 1e-6
+"""PSPNet's auxiliary map holds probabilities: its loss is that of their logits, kept this far
+from 0 and 1."""
 
 
 def upsample(logits: Tensor, size_hw: torch.Size | tuple[int, int]) -> Tensor:
@@ -87,7 +91,7 @@ def pixel_loss(logits: Tensor, labels: Tensor, settings: LossSettings) -> Tensor
 def segmentation_loss(
     outputs: Mapping[str, Tensor], labels: Tensor, settings: LossSettings
 ) -> dict[str, Tensor]:
-    """Named parts, those of `logits` and of the weighted sides, and their sum as `loss`."""
+    """Named parts, of `logits`, weighted sides and PSPNet's `aux`, and their sum as `loss`."""
     parts: dict[str, Tensor] = {settings.kind: pixel_loss(outputs["logits"], labels, settings)}
     if settings.sides:
         _require_sides(outputs, len(settings.sides))
@@ -96,6 +100,9 @@ def segmentation_loss(
             for k, weight in enumerate(settings.sides, 1)
         ]
         parts["sides"] = torch.stack(sides).sum()
+    if "aux" in outputs:
+        logits = torch.logit(outputs["aux"], AUX_EPS)
+        parts["aux"] = AUX_WEIGHT * pixel_loss(logits, labels, settings)
     if settings.dice:
         full = two_classes(upsample(outputs["logits"], labels.shape[-2:]))
         parts["dice"] = settings.dice * soft_dice(full, labels)
