@@ -56,7 +56,7 @@ def unit(pictures: int, groups: int) -> str:
     """What the bootstrap draws."""
     drawn = "pictures"
     if groups < pictures:
-        drawn = f"photographs or sequences, {groups} of {pictures} pictures, drawn whole"
+        drawn = f"photographs or sequences ({groups} groups of {pictures} pictures), drawn whole"
     return f"{drawn}; percentile bootstrap; the threshold stays as chosen"
 
 
