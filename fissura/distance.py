@@ -41,10 +41,10 @@ def _both_sides(mask: BoolMask) -> tuple[FloatMap, FloatMap]:
 
 def distance_to(there: BoolMask) -> FloatMap:
     """Exact Euclidean distance of every pixel to the nearest True one."""
-    return np.asarray(
-        cv2.distanceTransform((~there).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE),
-        np.float32,
-    )
+    found = cv2.distanceTransform((~there).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's root differs in the last place with where an array lies in memory; the squares are
+    # whole numbers, and numpy's root of them is always the same.
+    return np.asarray(np.sqrt(np.rint(np.square(found, dtype=np.float64))), np.float32)
 
 
 def _with_contour(signed: NDArray[np.float32], inside: FloatMap) -> FloatMap:
