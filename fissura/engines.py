@@ -17,7 +17,6 @@ Outputs = dict[str, NDArray[np.float32]]
 
 ENGINES = ("auto", "onnxruntime", "openvino", "torch")
 PRECISIONS = ("float32", "bf16")
-INPUT = "image"
 LARGE_PIXELS = 2_000_000
 
 
@@ -101,6 +100,7 @@ class OnnxRuntimeEngine:
             )
         except Exception as error:  # The binding's exceptions share no public base class.
             raise _unusable(path, self.name, error) from None
+        self._input = next((given.name for given in self._session.get_inputs()), "")
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._keep, self._give_back = ort.RunOptions(), ort.RunOptions()
         self._keep.log_severity_level = self._give_back.log_severity_level = 4
@@ -112,7 +112,7 @@ class OnnxRuntimeEngine:
         large = image.shape[0] * image.shape[1] > LARGE_PIXELS
         options = self._give_back if large else self._keep
         try:
-            arrays = self._session.run(None, {INPUT: to_planes(image)}, options)
+            arrays = self._session.run(None, {self._input: to_planes(image)}, options)
         except Exception as error:  # As above; memory that runs out comes this way too.
             raise _failed(self.card.path, self.name, image, error) from None
         return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
@@ -145,7 +145,7 @@ class OpenVinoEngine:
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         try:
-            self._request.infer({INPUT: to_planes(image)}, share_inputs=True)
+            self._request.infer({0: to_planes(image)}, share_inputs=True)
         except RuntimeError as error:
             raise _failed(self.card.path, self.name, image, error) from None
         return {

@@ -27,7 +27,8 @@ from fissura.weights import PREFIX, ModelCard, to_metadata
 from fissura.weights.network import Deployed, state_sha256
 
 OPSET = 18
-INPUT = "image"
+INPUT, OTHER_INPUT = "image", "picture"
+"""A graph has no two values of one name: where it gives an `image`, it takes a `picture`."""
 
 
 class _Outputs(nn.Module):
@@ -47,7 +48,8 @@ def export_onnx(
 ) -> Agreement:
     """Writes the network as ONNX and returns how well ONNX Runtime agrees with torch on it.
 
-    The graph takes `image` N×3×H×W float32 RGB 0…255. Beyond the tolerance nothing is written.
+    The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`.
+    Beyond the tolerance nothing is written.
     """
     if pictures and is_discontinuous(module):
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
@@ -85,10 +87,11 @@ def onnx_run(model: bytes) -> Run:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
 
     def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        arrays = session.run(None, {INPUT: to_planes(image)})
+        arrays = session.run(None, {given.name: to_planes(image)})
         return {name: array[0] for name, array in zip(names, arrays, strict=True)}
 
     return run
@@ -106,7 +109,7 @@ def _to_proto(network: Deployed, name: str) -> Any:
             program = torch.onnx.export(
                 _Outputs(network).eval(),
                 (example,),
-                input_names=[INPUT],
+                input_names=[OTHER_INPUT if INPUT in names else INPUT],
                 output_names=names,
                 dynamic_shapes=sizes,
                 opset_version=OPSET,
