@@ -17,7 +17,7 @@ from fissura.config import load_settings
 from fissura.export import export_model
 from fissura.train.config import TrainConfig
 from fissura.train.data import load_training_data
-from fissura.train.tasks import SegmentationTask
+from fissura.train.joint import build_task
 from fissura.weights.network import load_module, save_safetensors
 
 LICENCE = (
@@ -36,7 +36,7 @@ def main() -> None:
     network, card = load_module(run / "best.safetensors")
     everything = config.data.model_copy(update={"validation_limit": EVERY_PICTURE})
     pictures = load_training_data(everything).validation
-    score = SegmentationTask(network, config.loss, config.input_scale).validate(network, pictures)
+    score = build_task(network, config, len(pictures)).validate(network, pictures)
     print(f"{len(pictures)} validation pictures: {score}")
 
     folder = Path(fissura.__file__).parent / "weights"

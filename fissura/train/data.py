@@ -117,7 +117,7 @@ def batch_drawer(
             recipe.change(data.train[picture], stage, int(copy), rng)
             for picture, copy in zip(pictures, copies, strict=True)
         ]
-        return _batch(pairs, config, rng)
+        return _batch(pairs, config, stage, rng)
 
     return draw
 
@@ -140,14 +140,16 @@ def _chosen(
     return pictures, rng.integers(recipe.copies, size=size)
 
 
-def _batch(pairs: Sequence[Pair], config: TrainConfig, rng: np.random.Generator) -> Batch:
+def _batch(
+    pairs: Sequence[Pair], config: TrainConfig, stage: Stage, rng: np.random.Generator
+) -> Batch:
     labels = np.stack([label for _, label in pairs]).astype(np.int64)
     small = distance = None
     if config.degrade:
         small = _planes([reduced(image, config.degrade, rng) for image, _ in pairs])
-    if isinstance(config.loss, ComboLossSettings) and config.loss.boundary:
-        released = config.loss.released
-        maps = [normalised_distance(label == 1, released=released) for label in labels]
+    loss = config.loss
+    if isinstance(loss, ComboLossSettings) and loss.boundary and stage.train != "image":
+        maps = [normalised_distance(label == 1, released=loss.released) for label in labels]
         distance = torch.from_numpy(np.stack(maps)[:, None])
     return Batch(_planes([image for image, _ in pairs]), torch.from_numpy(labels), small, distance)
 
