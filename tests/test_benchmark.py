@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from small_cgnet import model_folder
+from small_models import small_arguments
 
 from fissura.benchmark import WARM_UP, Workload, benchmark, interleave, versus
 from fissura.engines import open_engine
 from fissura.types import InputError
 
-QUICK = Workload((48, 64), frames=5, threads=1)
+QUICK = Workload((48, 64), frames=5, threads=1, memory=False)
 
 
 def script(name):
@@ -46,6 +47,16 @@ def test_two_are_timed_in_turn(other):
     assert "times as fast" in str(found)
 
 
+def test_memory_of_two_is_that_of_each_alone():
+    model = model_folder() / "cgnet.onnx"
+    found = versus(model, "onnxruntime", "naive", dataclasses.replace(QUICK, memory=True))
+    light, heavy = found.first.peak_memory_mb, found.second.peak_memory_mb
+    assert light is not None
+    assert heavy is not None
+    assert 10 < light < heavy  # torch alone is larger than all of ONNX Runtime
+    assert "of the memory" in str(found)
+
+
 def test_runs_alternate_and_warm_up_does_not_count():
     calls = []
     seconds = interleave([lambda: calls.append("a"), lambda: calls.append("b")], 3)
@@ -59,12 +70,22 @@ def test_impossible_workloads_are_refused(workload):
         Workload(**workload)
 
 
-def test_reference_written_from_the_description_agrees_with_the_network():
-    folder = model_folder()
+@pytest.mark.parametrize("name", ["cgnet", "deepcrack_liu", "deepcrack_zou"])
+def test_reference_written_from_the_description_agrees_with_the_network(name, tmp_path):
+    from fissura.models import MODELS
+    from fissura.weights.network import new_card, save_safetensors
+
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    arguments = small_arguments(name)
+    path = tmp_path / "small.safetensors"
+    save_safetensors(MODELS[name](**arguments), new_card(name, arguments), path)
     image = np.random.default_rng(5).integers(0, 256, (75, 91, 3), np.uint8)
-    found = script("naive").Reference(folder / "cgnet.safetensors").run(image)["logits"]
-    own = open_engine(folder / "cgnet.safetensors", "torch", threads=1).run(image)["logits"]
-    np.testing.assert_allclose(found, own, atol=1e-4)
+    found = script("naive").Reference(path).run(image)
+    own = open_engine(path, "torch", threads=1).run(image)
+    assert set(found) == set(own)
+    for output in own:
+        np.testing.assert_allclose(found[output], own[output], atol=1e-4)
 
 
 def test_import_report_is_read_right():

@@ -41,7 +41,10 @@ class BatchNorm(nn.BatchNorm2d):
         """N×C×h×w → the same shape."""
         if self.training or self.mode == "running":
             return super().forward(input)
-        return functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+        # Not through `functional`, which refuses the single pixel that small pictures come to.
+        return torch.instance_norm(
+            input, self.weight, self.bias, None, None, True, 0.0, self.eps, False
+        )
 
 
 def _stage(c_in: int, width: int, depth: int, mode: Normalisation) -> nn.Sequential:
