@@ -248,6 +248,7 @@ def _open_source(options: EvaluateOptions, settings: PredictSettings) -> Any:
 @console.verb(app, "import-weights")
 def import_weights(options: ImportOptions) -> int:
     """Turn an original's checkpoint into our own file; nothing in the checkpoint is run."""
+    from fissura.config import apply_overrides
     from fissura.types import InputError
     from fissura.weights import official
 
@@ -255,7 +256,7 @@ def import_weights(options: ImportOptions) -> int:
         raise InputError(f"{options.out}: exists; choose another name or allow --overwrite")
     if options.bn_mode is not None and options.model != "deepcrack_liu":
         raise InputError("--bn-mode: is a setting of deepcrack_liu alone; leave it out")
-    arguments = console.given(("bn_mode",), options)
+    arguments = apply_overrides(console.given(("bn_mode",), options), options.changes or [])
     found = official.import_weights(
         options.file,
         options.model,

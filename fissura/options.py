@@ -153,8 +153,12 @@ class ImportOptions:
     """Options of `fissura import-weights`."""
 
     file: Annotated[Path, Argument(help="Checkpoint of the original, as .pth.")]
-    model: Annotated[str, Option(help="Whose it is: deepcrack_zou, deepcrack_liu or cgnet.")]
+    model: Annotated[str, Option(help="Whose it is, as deepcrack_zou, cssr or unet_vgg16.")]
     out: Annotated[Path, Option(help="File to write, ending in .safetensors.")]
+    changes: Annotated[
+        list[str] | None,
+        Option("--set", help="What the file does not tell of the network: scale=4; repeatable."),
+    ] = None
     allow_head: Annotated[
         bool, Option("--allow-head", help="Leave out a last layer of other classes.")
     ] = False
