@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -102,6 +103,8 @@ def train(
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.workers:
+        cv2.setNumThreads(1)  # every worker has pictures of its own
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device: no CUDA device is here; set device: cpu")
     out.mkdir(parents=True, exist_ok=True)
