@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fissura.cli import app
 from fissura.types import InputError
 from fissura.weights import read_card
 
@@ -108,6 +110,19 @@ def test_a_segmenter_alone_is_the_baseline_of_full_resolution_or_the_bicubic_one
         loaded, _ = load_module(out)
         assert same(loaded, meant)
         assert loaded(torch.rand(1, 3, 20, 30))["image"].shape == (1, 3, 20 * scale, 30 * scale)
+
+
+def test_the_verb_takes_what_a_file_does_not_tell(tmp_path: Path) -> None:
+    path, out = tmp_path / "iteration_9.pth", tmp_path / "bicubic.safetensors"
+    torch.save(network("cssr", scale=1, segmenter=UNET).state_dict(), path)
+    verb = ["import-weights", str(path), "--model", "cssr", "--out", str(out)]
+    width = ["--set", "segmenter={name: unet_vgg16, decoder: deconv, width: 4}"]
+    done = CliRunner().invoke(app, [*verb, *width, "--set", "scale=2"])
+    assert done.exit_code == 0
+    assert read_card(out).arguments["sr"] == {"name": "bicubic"}
+    done = CliRunner().invoke(app, [*verb, *width, "--set", "scale=3", "--overwrite"])
+    assert done.exit_code == 2
+    assert "cssr does not take them (scale must be" in " ".join(done.stderr.split())
 
 
 def test_khanhhas_container_comes_in_with_its_threshold(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class DBPN(nn.Module):
 
     Input: N×C×H×W float32 in 0…1, C = `channels`. `width` is the channels of every projection. With
     `skip`, which the release lacks, the network adds to the bicubic enlargement instead of drawing
-    the whole picture, and starts as just that: small networks need it.
+    the whole picture, and starts as just that.
     """
 
     MEAN_RGB: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 0.0)
