@@ -17,8 +17,8 @@ from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 
-CONTRAST = (0.85, 0.17)
-"""Prior of the contrast c and its standard deviation; it never exceeds 1: black is black."""
+HELD = 1e-6
+"""Prior standard deviation of a shared parameter that is known."""
 
 B, G, X, W, E = range(5)
 OWN_SPREAD = (1.0, 0.02, 1.0, np.inf, 0.02)
@@ -41,6 +41,11 @@ class State:
     def sigma(self) -> float:
         """The blur in pixels."""
         return float(np.exp(self.shared[0]))
+
+    @property
+    def contrast(self) -> float:
+        """The share of light that the crack swallows; never above 1: black is black."""
+        return float(self.shared[1])
 
     @property
     def depth(self) -> Array:
@@ -101,10 +106,10 @@ def beliefs_about_own(widths: Array) -> tuple[Array, Array]:
 def solve_from(problem: Problem, starts: list[State]) -> State:
     """The best of several solutions: a pale wide crack may look like a dark narrow one at first."""
     found = [solve(problem, start) for start in starts]
-    return min(found, key=lambda state: _robust_cost(problem, state))
+    return min(found, key=lambda state: misfit(problem, state))
 
 
-def _robust_cost(problem: Problem, state: State) -> float:
+def misfit(problem: Problem, state: State) -> float:
     """Huber's loss at the stated noise, and the pulls."""
     off = np.abs(problem.profiles - model(state, problem.places)) / problem.noise[:, None]
     loss = np.where(off <= 2.5, off**2, 5.0 * off - 6.25)
@@ -134,10 +139,10 @@ def solve(problem: Problem, start: State) -> State:
 def model(state: State, places: Array) -> Array:
     """The profiles K×T that a state stands for."""
     ground, box, _, _ = _parts(state, places)
-    return np.asarray(ground * (1 - _contrast(state) * box))
+    return np.asarray(ground * (1 - _contrasts(state) * box))
 
 
-def _contrast(state: State) -> Array:
+def _contrasts(state: State) -> Array:
     return np.asarray((state.shared[1] + state.own[:, E])[:, None])
 
 
@@ -153,7 +158,7 @@ def _parts(state: State, places: Array) -> tuple[Array, Array, Array, Array]:
 def _gradient(state: State, places: Array) -> Array:
     """Derivatives of the model, K×T×7: by b, g, x, w, e, then by ln(s) and c."""
     ground, box, rise, fall = _parts(state, places)
-    sigma, contrast = state.sigma, _contrast(state)
+    sigma, contrast = state.sigma, _contrasts(state)
     up, down = (np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) for z in (rise, fall))
     light = 1 - contrast * box
     dark = -ground * contrast

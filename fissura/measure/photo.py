@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, median_filter
 
+from fissura.measure.contrast import Answer, along_contrasts, weigh
 from fissura.measure.fit import (
-    CONTRAST,
+    HELD,
     Problem,
     State,
     W,
     beliefs_about_own,
     influence_on_mean,
+    misfit,
     model,
     normal_equations,
     solve,
@@ -44,6 +46,12 @@ LEAST_CONTRAST = 2.0
 """A crack must be darker than its surroundings by this many times the noise of a profile."""
 
 LEAST_SHARE = 0.6
+ANY_CONTRAST = (0.7, 1.0)
+"""Where the search for the best contrast begins, and a spread that hardly holds it there."""
+
+UNEVEN = 2.0
+"""By how many standard deviations of one side's light against the other's areas differ anyway."""
+
 END_BLUR_PX = 1.25
 LAGS = 4
 """Over so many stretches neighbours are allowed to agree when errors are added up."""
@@ -70,7 +78,7 @@ class Prior:
 
 
 # Of 160 training photographs with hand-made masks the cracks that show their own blur and contrast
-# well have sigma 0.7 to 2.4 and contrast 0.6 to 0.99 (10 % to 90 %); fit.py has the contrast.
+# well have sigma 0.7 to 2.4 and contrast 0.6 to 0.99 (10 % to 90 %); contrast.py has the contrast.
 UNKNOWN_BLUR = Prior(float(np.log(1.3)), 0.5)
 
 
@@ -165,12 +173,16 @@ def _stretches(image: UInt8Image, pieces: list[tuple[Points, Points]], reach: fl
     places = offsets(reach + FLANK_PX)
     every = across(image, path, normal, places)
     mean = np.add.reduceat(every, first, axis=0) / count[:, None]
-    flank = np.abs(places) > places[-1] - 0.75 * FLANK_PX
-    ground = gaussian_filter1d(np.median(mean[:, flank], axis=1), 1.5, mode="nearest")
+    ground = gaussian_filter1d(np.median(mean[:, _flank(places)], axis=1), 1.5, mode="nearest")
     profiles = mean / np.maximum(ground, 1e-4)[:, None]
     area = ((1 - profiles) * (np.abs(places) <= reach + 2)).sum(axis=1) * OFFSET_STEP_PX
     xy = np.add.reduceat(path, first, axis=0) / count[:, None]
     return Stretches(profiles, places, xy, count.astype(np.float64), area)
+
+
+def _flank(places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Places well away from the crack, on both sides."""
+    return np.asarray(np.abs(places) > places[-1] - 0.75 * FLANK_PX)
 
 
 def _split(path: Points, normal: Points) -> list[tuple[Points, Points]]:
@@ -180,41 +192,69 @@ def _split(path: Points, normal: Points) -> list[tuple[Points, Points]]:
 
 def _fitted(found: Stretches, prior: Prior) -> Widths | None:
     """Mean width from a few clean mean profiles, local widths from the stretches themselves."""
-    group = _groups(found.area)
-    shared = (np.array([prior.log_sigma, CONTRAST[0]]), np.array([prior.spread, CONTRAST[1]]))
+    group = _groups(found)
+    problem, area = _mean_profiles(found, group, prior)
+    best = solve_from(problem, _starts(problem, area))
+    residual = _residual(found, group, best)
+    if not _is_crack(best, residual, problem.noise):
+        return None
+    answers = [_answer(found, group, *each) for each in along_contrasts(problem, best)]
+    together = weigh(answers)
+    low, width, high = (together.width_above(share) for share in (0.05, 0.5, 0.95))
+    state = min(answers, key=lambda answer: abs(answer.width - width)).state
+    value, spread = _local(found, group, state)
+    log_sigma, log_sigma_spread = together.blur()
+    told = high - low <= 2 * WORST_SHARE * width and width >= smallest_width(np.exp(log_sigma))
+    return Widths(
+        xy=found.xy,
+        value=value + width - float(np.average(value, weights=found.count)),
+        spread=spread,
+        mean=width,
+        mean_low=max(0.0, low),
+        mean_high=high,
+        resolved=told,
+        source="photograph",
+        ends=(Z90 * _end_spread(best, residual),) * 2,
+        log_sigma=log_sigma if log_sigma_spread < WELL_KNOWN_BLUR else None,
+    )
+
+
+def _mean_profiles(
+    found: Stretches, group: NDArray[np.intp], prior: Prior
+) -> tuple[Problem, NDArray[np.float64]]:
+    """The groups' mean profiles as a problem in which any contrast will do, and their areas."""
     size = np.bincount(group, found.count)
     mean = _by_group(found.profiles * found.count[:, None], group) / size[:, None]
     scatter = ((found.profiles - mean[group]) ** 2).mean(axis=1)
     members = np.bincount(group)
     noise = np.sqrt(np.bincount(group, scatter) / np.maximum(members - 1, 1) / members)
     area = np.bincount(group, found.area * found.count) / size
-    own = beliefs_about_own(np.maximum(0.5, area / CONTRAST[0]))
-    problem = Problem(mean, found.places, np.maximum(noise, 1e-3), shared, own)
-    state = solve_from(problem, _starts(problem, area))
-    residual = found.profiles - model(state, found.places)[group]
-    if not _is_crack(state, residual, problem.noise):
-        return None
+    shared = (
+        np.array([prior.log_sigma, ANY_CONTRAST[0]]),
+        np.array([prior.spread, ANY_CONTRAST[1]]),
+    )
+    own = beliefs_about_own(np.maximum(0.5, area / ANY_CONTRAST[0]))
+    return Problem(mean, found.places, np.maximum(noise, 1e-3), shared, own), area
+
+
+def _residual(found: Stretches, group: NDArray[np.intp], state: State) -> Profiles:
+    return np.asarray(found.profiles - model(state, found.places)[group])
+
+
+def _answer(found: Stretches, group: NDArray[np.intp], problem: Problem, state: State) -> Answer:
+    """The mean width that a fit stands for, and its variance with the contrast as given."""
+    size = np.bincount(group, found.count)
     share = size / size.sum()
     influence = influence_on_mean(problem, state, share)
     weight = (found.count / size[group])[:, None]
-    score = (influence.by_sample[group] * residual * weight).sum(axis=1)
-    noise_variance = _long_run(score) if len(score) >= 6 else influence.by_noise
-    variance = noise_variance + influence.by_beliefs + MODEL_PX**2
-    width = float(share @ state.own[:, W])
-    value, spread = _local(found, group, state)
-    error = Z90 * float(np.sqrt(variance))
-    known = influence.log_sigma_spread < WELL_KNOWN_BLUR
-    return Widths(
-        xy=found.xy,
-        value=value + width - float(np.average(value, weights=found.count)),
-        spread=spread,
-        mean=width,
-        mean_low=max(0.0, width - error),
-        mean_high=width + error,
-        resolved=error <= WORST_SHARE * width and width >= smallest_width(state.sigma),
-        source="photograph",
-        ends=(Z90 * _end_spread(state, residual),) * 2,
-        log_sigma=float(state.shared[0]) if known else None,
+    score = (influence.by_sample[group] * _residual(found, group, state) * weight).sum(axis=1)
+    noise = _long_run(score) if len(score) >= 6 else influence.by_noise
+    return Answer(
+        state=state,
+        misfit=misfit(problem, state),
+        width=float(share @ state.own[:, W]),
+        variance=noise + influence.by_beliefs + MODEL_PX**2,
+        log_sigma_spread=influence.log_sigma_spread,
     )
 
 
@@ -243,12 +283,21 @@ def _end_spread(state: State, residual: Profiles) -> float:
     return 0.4 + 3.5 * single / max(float(np.median(state.depth)), 1e-3)
 
 
-def _groups(area: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Group number of each stretch: alike in width, by an area smoothed along the path."""
+def _groups(found: Stretches) -> NDArray[np.intp]:
+    """Group number of each stretch: alike in width, by an area smoothed along the path.
+
+    Uneven ground makes areas differ too. Groups made by that would hold a seemingly dark and a
+    seemingly pale part of the same crack, which only a narrow crack could explain.
+    """
+    area, places = found.area, found.places
     calm = gaussian_filter1d(area, 2.5, mode="nearest")
     low, high = np.percentile(calm, [5, 95])
-    middle = float(np.median(calm))
-    number = int(np.clip(np.ceil((high - low) / (0.4 * middle)), 1, min(6, max(1, len(area) // 4))))
+    flank = _flank(places)
+    sides = [found.profiles[:, flank & side].mean(axis=1) for side in (places < 0, places > 0)]
+    uneven = UNEVEN * float(np.std(sides[0] - sides[1])) * (places[-1] - FLANK_PX + 2)
+    differ = float(np.sqrt(max(0.0, (high - low) ** 2 - uneven**2)))
+    most = min(6, max(1, len(area) // 4))
+    number = int(np.clip(np.ceil(differ / (0.4 * float(np.median(calm)))), 1, most))
     edges = np.quantile(calm, np.linspace(0, 1, number + 1)[1:-1])
     _, group = np.unique(np.searchsorted(edges, calm), return_inverse=True)
     return np.asarray(group)
@@ -279,7 +328,7 @@ def _local(
     spread[:, W] = 0.5 + 0.4 * own[:, W]
     residual = found.profiles - model(state, found.places)[group]
     noise = np.sqrt((residual**2).mean(axis=1))
-    shared = (state.shared, np.full(2, 1e-6))
+    shared = (state.shared, np.full(2, HELD))
     problem = Problem(found.profiles, found.places, np.maximum(noise, 1e-3), shared, (own, spread))
     local = solve(problem, State(state.shared, own))
     normal = normal_equations(problem, local, problem.weight(local))
