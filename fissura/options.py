@@ -134,6 +134,10 @@ class EvaluateOptions:
     vs: Annotated[
         str | None, Option("--vs", help="Compare with a second folder of maps, or a model.")
     ] = None
+    degrade: Annotated[
+        str | None, Option(help="Reduce pictures first: bilinear, bicubic[-antialias], realistic.")
+    ] = None
+    degrade_scale: Annotated[int | None, Option(help="How far they are reduced [4].")] = None
     baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
     resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
     seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None

@@ -12,11 +12,13 @@ from fissura.evaluate import paired, scorecard, together
 from fissura.evaluate.baseline import choose_black_hat, open_baseline
 from fissura.evaluate.choosing import NO_THRESHOLD, choose, open_ended
 from fissura.evaluate.counting import collect
+from fissura.evaluate.far import FarAway, as_seen
 from fissura.evaluate.job import EvaluateSettings, Job, Progress, keys
+from fissura.evaluate.pictures import DEFINITIONS
 from fissura.evaluate.protocols import PROTOCOLS, TOLERANCE, Protocol, find_protocols
 from fissura.evaluate.refined import open_folder
-from fissura.evaluate.scoring import LEVEL, Bootstrap, score_rows
-from fissura.evaluate.sources import Source, from_engine
+from fissura.evaluate.scoring import LEVEL, Bootstrap, Found, score_rows
+from fissura.evaluate.sources import Folder, Source, from_engine
 from fissura.evaluate.subsets import find_subsets
 from fissura.report import prepare_output
 from fissura.types import InputError
@@ -69,10 +71,25 @@ def evaluate(
 def open_source(predictions: Path | Engine | Source, settings: EvaluateSettings) -> Source:
     """What gives the maps, whichever way they were named."""
     if isinstance(predictions, str | Path):
-        return open_folder(Path(predictions), settings.predict)
+        return _stored(Path(predictions), settings)
     if isinstance(predictions, Source):
-        return predictions
-    return from_engine(predictions, settings.predict)
+        return far_away(predictions, settings)
+    return far_away(from_engine(predictions, settings.predict), settings)
+
+
+def far_away(source: Source, settings: EvaluateSettings) -> Source:
+    """The source as it sees degraded pictures, if the settings want that."""
+    if settings.degrade is None or isinstance(source, Folder):
+        return source
+    return FarAway(source, settings.degrade, settings.degrade_scale)
+
+
+def _stored(folder: Path, settings: EvaluateSettings) -> Folder:
+    if settings.degrade is not None and settings.predict.refine != "none":
+        raise InputError(
+            "--refine with --degrade needs the degraded pictures: give a model, or refined maps"
+        )
+    return open_folder(folder, settings.predict)
 
 
 def open_rival(settings: EvaluateSettings) -> list[Source]:
@@ -82,9 +99,10 @@ def open_rival(settings: EvaluateSettings) -> list[Source]:
     if not settings.resamples:
         raise InputError("--vs compares by the bootstrap; allow --resamples above 0")
     if Path(settings.vs).is_dir():
-        return [open_folder(Path(settings.vs), settings.predict)]
+        return [_stored(Path(settings.vs), settings)]
     how = settings.predict
-    return [from_engine(open_engine(settings.vs, how.engine, how.precision, how.threads), how)]
+    engine = open_engine(settings.vs, how.engine, how.precision, how.threads)
+    return [far_away(from_engine(engine, how), settings)]
 
 
 def _adapt(name: str, protocol: Protocol, settings: EvaluateSettings, asked: str) -> Protocol:
@@ -122,18 +140,21 @@ def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, di
     reports = {}
     for name, protocol in job.protocols.items():
         sides = [
-            paired.Side(one.name, its[name], found.tallies[name])
-            for one, its, found in zip(both, choices, counted, strict=True)
+            paired.Side(one.name, Found(its.tallies[name], chosen[name], its.measured[name]))
+            for one, chosen, its in zip(both, choices, counted, strict=True)
         ]
+        found = sides[0].found
         report = _head(job, name, source, samples.groups)
         report["data"]["regions"] = counted[0].regions
-        report["threshold"] = scorecard.rounded(sides[0].choice)
+        report["data"]["cropped"] = counted[0].cropped
+        report["protocol"]["defines"] = [DEFINITIONS[score] for score in found.measured]
+        report["threshold"] = scorecard.rounded(found.choice)
         report["results"] = [
             {"subset": label} | row
             for label, index in subsets.items()
-            for row in score_rows(protocol, sides[0].tally, sides[0].choice, index, bootstrap)
+            for row in score_rows(protocol, found, index, bootstrap)
         ]
-        report["curves"] = scorecard.curves(sides[0].tally, protocol.empty)
+        report["curves"] = scorecard.curves(found.tally, protocol.empty)
         if rival is not None:
             report["vs"] = paired.compare(protocol, sides, subsets, bootstrap)
         reports[name] = report
@@ -169,11 +190,22 @@ def _validation_of(job: Job) -> str | None:
 
 
 def _baseline(job: Job) -> Source:
-    if job.settings.validation is None:
-        return open_baseline("blackhat")
-    samples = job.samples(job.settings.validation)
+    settings = job.settings
+    if settings.validation is None:
+        return far_away(open_baseline("blackhat"), settings)
+    samples = job.samples(settings.validation)
     step = -(-len(samples) // MAX_BASELINE_PICTURES)
-    return choose_black_hat([samples[i] for i in range(0, len(samples), step)])
+    chosen = [job.cut(samples[i]) for i in range(0, len(samples), step)]
+    if settings.degrade is not None:
+        how = settings.degrade, settings.degrade_scale
+        chosen = [dataclasses.replace(s, image=as_seen(s, *how)) for s in chosen]
+    return far_away(choose_black_hat(chosen), settings)
+
+
+def _degraded(settings: EvaluateSettings) -> dict[str, Any] | None:
+    if settings.degrade is None:
+        return None
+    return {"operator": settings.degrade, "scale": settings.degrade_scale}
 
 
 def _head(job: Job, name: str, source: Source, groups: Sequence[str]) -> dict[str, Any]:
@@ -203,6 +235,7 @@ def _head(job: Job, name: str, source: Source, groups: Sequence[str]) -> dict[st
             "split": job.split or "all",
             "pictures": len(groups),
             "groups": len(set(groups)),
+            "degraded": _degraded(settings),
             "note": "" if job.split in KEPT_SPLITS else UNSPLIT,
         },
         "intervals": {

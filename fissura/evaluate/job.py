@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fissura.config import PredictSettings, Settings
 from fissura.datasets import Reader, open_dataset
+from fissura.evaluate.far import cut
 from fissura.evaluate.protocols import Criterion, Protocol
-from fissura.types import InputError
+from fissura.types import InputError, Sample
 
 Progress = Callable[[int, int], None]
 Key = tuple[str, str]
@@ -25,8 +26,9 @@ class EvaluateSettings(Settings):
     folder of predictions `validation_predictions` holds the maps of that split, None: the same
     folder). `tolerances` of protocols that leave them open. `without` lists picture names to leave
     out in a second set of scores. `vs` is a second folder of predictions or a model (a shipped name
-    or a file) to compare with. `baseline` adds the black-hat transform as a reference. `resamples`
-    of the bootstrap, 0 for no intervals.
+    or a file) to compare with. `degrade` names the operator of fissura.degrade that reduces every
+    picture by `degrade_scale` before it is predicted (None: pictures as they are). `baseline` adds
+    the black-hat transform as a reference. `resamples` of the bootstrap, 0 for no intervals.
     """
 
     threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -38,6 +40,8 @@ class EvaluateSettings(Settings):
     )
     without: Path | None = None
     vs: str | Path | None = None
+    degrade: Literal["bilinear", "bicubic", "bicubic-antialias", "realistic"] | None = None
+    degrade_scale: int = Field(default=4, ge=2, le=16)
     baseline: bool = False
     resamples: int = Field(default=1000, ge=0, le=100_000)
     seed: int = Field(default=0, ge=0)
@@ -62,6 +66,11 @@ class Job:
         if not len(samples):
             raise InputError(f"{self.data}: no pictures in split '{split or 'all'}'; check --split")
         return samples
+
+    def cut(self, sample: Sample) -> Sample:
+        """The sample as it is scored: where pictures are reduced, in whole pixels of the small."""
+        settings = self.settings
+        return sample if settings.degrade is None else cut(sample, settings.degrade_scale)
 
 
 def keys(samples: Reader) -> list[Key]:

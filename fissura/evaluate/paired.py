@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fissura.evaluate.protocols import Protocol
-from fissura.evaluate.scoring import Bootstrap, Choice, Index, Row, quantity, value_rows
-from fissura.metrics import CrackCounts
+from fissura.evaluate.scoring import Bootstrap, Found, Index, Row, quantity, value_rows
 
 HEADLINE = {
     "f1": "F1",
@@ -27,8 +26,13 @@ HEADLINE = {
     "mean_iou": "mIoU",
     "aiu": "AIU",
     "iou_max": "IoU-max",
+    "hd95": "HD95",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
 }
-"""The scores that are quoted; more is better in all of them."""
+"""The scores that are quoted; more is better in all but those of LESS_IS_BETTER."""
+
+LESS_IS_BETTER = frozenset({"hd95"})
 
 PARTS = {"pooled": "", "per_image": ", mean of pictures", "over_thresholds": ""}
 
@@ -38,8 +42,7 @@ class Side:
     """One set of predictions under one protocol."""
 
     name: str
-    choice: Choice
-    tally: CrackCounts
+    found: Found
 
 
 def compare(
@@ -48,11 +51,11 @@ def compare(
     """A minus B of every headline score, with the interval of the same resamples for both."""
     found = []
     for label, index in subsets.items():
-        tables = [value_rows(protocol, s.tally, s.choice, index, bootstrap) for s in sides]
+        tables = [value_rows(protocol, s.found, index, bootstrap) for s in sides]
         for a, b in zip(*tables, strict=True):
             head = {"subset": label, "pictures": len(index), "tolerance_px": a["tolerance_px"]}
             found += [head | score for score in _differences(a, b)]
-    thresholds = [asdict(side.choice) for side in sides]
+    thresholds = [asdict(side.found.choice) for side in sides]
     return {
         "a": {"predictions": sides[0].name, "threshold": thresholds[0]},
         "b": {"predictions": sides[1].name, "threshold": thresholds[1]},
@@ -63,18 +66,20 @@ def compare(
 def _differences(a: Row, b: Row) -> list[Row]:
     found = []
     for part, suffix in PARTS.items():
-        for name in (name for name in HEADLINE if name in a.get(part, {})):
+        both = a.get(part, {}).keys() & b.get(part, {}).keys()
+        for name in (name for name in HEADLINE if name in both):
             first, second = a[part][name], b[part][name]
             difference = quantity(first - second)
             values = {"a": quantity(first[:1])["value"], "b": quantity(second[:1])["value"]}
             title = HEADLINE[name] + suffix
-            says = {"score": title, "difference": difference, "says": verdict(difference)}
+            words = verdict(difference, name in LESS_IS_BETTER)
+            says = {"score": title, "difference": difference, "says": words}
             found.append({"part": part, "name": name} | values | says)
     return found
 
 
-def verdict(difference: Mapping[str, float | None]) -> str:
-    """One sentence; nothing is claimed where the interval holds 0."""
+def verdict(difference: Mapping[str, float | None], less: bool = False) -> str:
+    """One sentence; nothing is claimed where the interval holds 0. `less`: which is better."""
     value, low, high = (difference.get(key) for key in ("value", "low", "high"))
     if value is None:
         return "not defined for one of the two"
@@ -82,7 +87,7 @@ def verdict(difference: Mapping[str, float | None]) -> str:
         return "no interval: all pictures belong to one group"
     if low <= 0 <= high:
         return "no difference shown"
-    better, sign = ("A", 1) if value > 0 else ("B", -1)
+    better, sign = "B" if (value > 0) == less else "A", 1 if value > 0 else -1
     low, high = sorted((sign * low, sign * high))
     return f"{better} is better by {sign * value:.4f} ({low:.4f} to {high:.4f})"
 

@@ -46,7 +46,8 @@ class Protocol:
     `rule` says where the threshold comes from: the validation part of the training data, `fixed`
     below, or the best one on the scored pictures themselves. `point_scores` are taken at that
     threshold, pooled, averaged over pictures or as their standard deviation; `curve_scores` look
-    at all thresholds. The first of `tolerances` is the one to quote. `stored` is how a map is
+    at all thresholds; `picture_scores` (see pictures.py) are taken of every picture at `fixed` and
+    averaged. The first of `tolerances` is the one to quote. `stored` is how a map is
     rounded before it is thresholded; `empty` the recall or IoU of a class that is nowhere;
     `comparable` what its figures may be set beside; `slow` keeps it out of `all`.
     """
@@ -66,6 +67,7 @@ class Protocol:
     stored: Stored = "as given"
     empty: float = 1.0
     slow: bool = False
+    picture_scores: tuple[str, ...] = ()
 
     def encode(self, prediction: NDArray[Any]) -> NDArray[Any]:
         """The map as this protocol stores it: float in [0, 1], or whole numbers of full range."""
@@ -195,15 +197,16 @@ PROTOCOLS: dict[str, Protocol] = {
         sentence=(
             "Crack where p >= t for 99 thresholds 0.01 to 0.99 in 32-bit floats; IoU of every"
             " picture with 1e-5 added to intersection and union; AIU is its mean over pictures and"
-            " thresholds, IoU-max its mean over pictures at the best threshold."
+            " thresholds, IoU-max its mean over pictures at the best threshold; HD95 at 0.5, and"
+            " for degraded pictures PSNR and SSIM of the enlarged ones, are means over pictures."
         ),
         source=(
             "Test code of CSSR, Kondo and Ukita, MVA 2021; IoU-max as its successor CSBSR reports"
-            " it (IEEE TIM 2024)"
+            " it (IEEE TIM 2024); HD95 is ours, defined below"
         ),
         comparable=(
-            "with CSSR's IoU and AIU; the successor passes p > t and scores patches; a crack-free"
-            " picture weighs 1 or about 0"
+            "with CSSR's IoU, AIU, PSNR and SSIM; the successor passes p > t, scores patches and"
+            " takes HD95 over all thresholds; a crack-free picture weighs 1 or about 0"
         ),
         thresholds=Thresholds(
             tuple(float(t) for t in np.asarray(HUNDREDTHS, np.float32)), strict=False
@@ -214,6 +217,7 @@ PROTOCOLS: dict[str, Protocol] = {
         curve_scores=("aiu", "iou_max"),
         averages=("per_image",),
         stored="float32",
+        picture_scores=("hd95", "one_empty", "psnr", "ssim"),
     ),
 }
 

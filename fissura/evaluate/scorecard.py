@@ -16,6 +16,9 @@ from fissura.metrics import POINT_SCORES, CrackCounts
 
 TITLES = {
     **paired.HEADLINE,
+    "hd95": "HD95 (px)",
+    "one_empty": "one empty",
+    "psnr": "PSNR (dB)",
     "precision": "P",
     "recall": "R",
     "background_iou": "background IoU",
@@ -123,7 +126,7 @@ def markdown(report: Report) -> str:
     ]
     if data["note"]:
         lines.append(f"**{data['note']}**")
-    lines.append(regions(data))
+    lines += [regions(data), *degraded(report), *protocol["defines"]]
     if any(row["tolerance_px"] for row in report["results"]):
         lines.append(protocol["tolerance"])
     if intervals["resamples"]:
@@ -145,6 +148,20 @@ def regions(data: dict[str, Any]) -> str:
         return "No region masks: every pixel counts."
     some = f"{data['regions']} of {data['pictures']} pictures"
     return f"Region masks on {some}: pixels outside them count neither as truth nor as prediction."
+
+
+def degraded(report: Report) -> list[str]:
+    """What was done to the pictures before they were predicted."""
+    data, scale = report["data"], (report["data"]["degraded"] or {}).get("scale")
+    if scale is None:
+        return []
+    whole = f"{data['cropped']} of {data['pictures']} pictures"
+    seen = report["details"].get("picture", "maps as they were stored")
+    return [
+        f"Pictures reduced by {scale} ({data['degraded']['operator']}); what the predictor saw:"
+        f" {seen}. Scored against the masks of full resolution; {whole} lost rows or columns at"
+        f" the bottom or right first, with their masks, to be whole multiples of {scale} pixels."
+    ]
 
 
 def _reports(report: Report) -> list[Report]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.evaluate.pictures import Measured
 from fissura.evaluate.protocols import Average, Criterion, Protocol, Rule
 from fissura.metrics import (
     BEST_THRESHOLDS,
@@ -70,24 +71,35 @@ def best_threshold(counts: Counts, protocol: Protocol) -> int:
     return int(np.nan_to_num(score, nan=-1.0).argmax())
 
 
-def score_rows(
-    protocol: Protocol, tally: CrackCounts, choice: Choice, subset: Index, bootstrap: Bootstrap
-) -> list[Row]:
+@dataclass(frozen=True)
+class Found:
+    """What one source's maps came to under one protocol."""
+
+    tally: CrackCounts
+    choice: Choice
+    measured: Measured = field(default_factory=dict)
+
+
+def score_rows(protocol: Protocol, found: Found, subset: Index, bootstrap: Bootstrap) -> list[Row]:
     """One row per tolerance for the pictures whose numbers stand in `subset`."""
     head = {"pictures": len(subset), "groups": len(set(bootstrap.members(subset)))}
-    rows = value_rows(protocol, tally, choice, subset, bootstrap)
+    rows = value_rows(protocol, found, subset, bootstrap)
     return [head | {name: _quantified(part) for name, part in row.items()} for row in rows]
 
 
-def value_rows(
-    protocol: Protocol, tally: CrackCounts, choice: Choice, subset: Index, bootstrap: Bootstrap
-) -> list[Row]:
+def value_rows(protocol: Protocol, found: Found, subset: Index, bootstrap: Bootstrap) -> list[Row]:
     """The same with the plain values of every score: of the pictures, then of each resample."""
     weights = bootstrap.weights(subset)
     rows = []
-    for tolerance, counts in tally.compute().items():
-        draws = Draws(tally.thresholds, counts.rows(subset), weights, protocol.empty)
-        rows.append(_row(protocol, draws, tolerance, choice))
+    for tolerance, counts in found.tally.compute().items():
+        draws = Draws(found.tally.thresholds, counts.rows(subset), weights, protocol.empty)
+        row = _row(protocol, draws, tolerance, found.choice)
+        if found.measured and not tolerance:
+            row["per_image"] |= {
+                name: draws.mean(np.asarray(each, np.float64)[subset, None])
+                for name, each in found.measured.items()
+            }
+        rows.append(row)
     return rows
 
 

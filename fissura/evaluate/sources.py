@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -38,6 +39,27 @@ class Source(Protocol):
 
     def finish(self) -> None:
         """Raise InputError if the predictions as a whole cannot be meant."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A crack map, and the enlarged picture that it was found in where the given one was small."""
+
+    probability: NDArray[Any]
+    enlarged: UInt8Image | None = None
+
+
+@runtime_checkable
+class Seeing(Source, Protocol):
+    """A source that enlarges pictures and gives them with the map."""
+
+    def see(self, sample: Sample) -> Seen:
+        """The map H×W and the enlarged picture, H×W×3."""
+
+
+def see(source: Source, sample: Sample) -> Seen:
+    """Whatever the source makes of the sample."""
+    return source.see(sample) if isinstance(source, Seeing) else Seen(source.predict(sample))
 
 
 class Computed:
