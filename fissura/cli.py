@@ -76,7 +76,9 @@ def predict(options: PredictOptions) -> int:
             return WRONG_USAGE
         predictor = pipeline.load(**settings.model_dump())
         out = options.out or _free_folder("predict", options.sources)
-        formats = console.split_list(options.formats)
+        enlarges = predictor.engine.card.output_scale > 1
+        usual = pipeline.usual_formats(enlarges)
+        formats = usual if options.formats is None else console.split_list(options.formats)
         with pipeline.open_writers(formats, out, options.overwrite) as write:
             written = config.dump_yaml(predictor.settings)
             (out / "config.yaml").write_text(written, encoding="utf-8")

@@ -82,7 +82,8 @@ class PredictSettings(CleanSettings):
 
     None means: the model's own (`threshold`, `input_scale`), chosen by size (`tile`, `overlap`),
     all cores (`threads`), estimated from the picture (`blur_px`), or no scale known. `refine` names
-    what happens to the crack map before the threshold.
+    what happens to the crack map before the threshold. `scale` is how many times the model is
+    expected to enlarge the picture: one that does otherwise is refused.
     """
 
     model: str = Field(default="cgnet", min_length=1)
@@ -95,6 +96,7 @@ class PredictSettings(CleanSettings):
     guided: GuidedSettings = GuidedSettings()
     crf: CrfSettings = CrfSettings()
     input_scale: float | None = Field(default=None, ge=0.1, le=8)
+    scale: Literal[1, 2, 4, 8] | None = None
     max_pixels: int = Field(default=200_000_000, ge=1)
     mm_per_px: float | None = Field(default=None, gt=0)
     gsd_from: str | None = None

@@ -33,9 +33,12 @@ class PredictOptions:
     )
     out: Annotated[Path | None, Option(help="Folder for the results [runs/predict/NAME].")] = None
     formats: Annotated[
-        str,
-        Option(help="Any of json,csv,coco,masks,probability,overlay,html,geojson."),
-    ] = "json,csv,overlay,masks,html"
+        str | None,
+        Option(
+            help="Any of json,csv,coco,masks,probability,overlay,enlarged,html,geojson"
+            " [json,csv,overlay,masks,html; enlarged where the model enlarges]."
+        ),
+    ] = None
     recursive: Annotated[bool, Option("--recursive", help="Look into subfolders.")] = False
     threshold: Annotated[float | None, Option(help="Probability of a crack pixel.")] = None
     low_threshold: Annotated[
@@ -58,6 +61,9 @@ class PredictOptions:
     overlap: Annotated[int | None, Option(help="Overlap of neighbouring tiles.")] = None
     input_scale: Annotated[
         float | None, Option(help="Enlargement before the network; the model's own.")
+    ] = None
+    scale: Annotated[
+        int | None, Option(help="Super-resolution expected of the model: 1, 2, 4 or 8.")
     ] = None
     refine: Refine = None
     changes: Set = None

@@ -1,7 +1,8 @@
 """The whole way in one place: photograph, tiles, network, crack map, cracks, measures.
 
 Legend: H, W height and width of the picture; h, w of what the network sees, which is the tile
-enlarged by the network's input scale; K maps of one picture.
+enlarged by the network's input scale; s how many times larger a network with super-resolution
+answers, 1 for all others; K maps of one picture.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from fissura import decode, windows
+from fissura import decode, enlarged, windows
 from fissura.config import PredictSettings, build_settings
 from fissura.engines import Engine, open_engine
 from fissura.frames import find_images, from_array, read_image
@@ -36,7 +37,7 @@ class Prediction(Result):
     """A Result that can draw itself, save itself and turn into plain values."""
 
     def plot(self) -> UInt8Image:
-        """The picture with every crack outlined and labelled, H×W×3 RGB."""
+        """The picture with every crack outlined and labelled, H×W×3 or sH×sW×3 RGB."""
         from fissura.report import draw
 
         return draw(self)
@@ -44,10 +45,11 @@ class Prediction(Result):
     def save(
         self,
         out_dir: str | Path,
-        formats: Sequence[str] = ("json", "csv", "overlay", "masks", "html"),
+        formats: Sequence[str] | None = None,
         overwrite: bool = False,
     ) -> Path:
-        """Write the reports named in `formats` under `out_dir` and return that folder."""
+        """Write the reports named in `formats` (None: the usual) and return the folder."""
+        formats = formats or usual_formats(self.enlarged is not None)
         with open_writers(formats, Path(out_dir), overwrite) as write:
             write(self)
         return Path(out_dir)
@@ -57,6 +59,11 @@ class Prediction(Result):
         from fissura.report import result_to_dict
 
         return result_to_dict(self)
+
+
+def usual_formats(enlarges: bool) -> tuple[str, ...]:
+    """What is written where nobody asks for anything else."""
+    return ("json", "csv", "overlay", "masks", "html", *(["enlarged"] if enlarges else []))
 
 
 @contextmanager
@@ -84,32 +91,62 @@ def open_writers(
 
 def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> FloatMap:
     """Probability of crack, H×W: what the network finds, refined as the settings say."""
+    probability, _ = enlarged_map(image, engine, settings)
+    return enlarged.shrink_map(probability, (image.shape[0], image.shape[1]))
+
+
+def enlarged_map(
+    image: UInt8Image, engine: Engine, settings: PredictSettings
+) -> tuple[FloatMap, UInt8Image]:
+    """Probability of crack sH×sW, refined, and the picture sH×sW×3; for most networks s is 1."""
     outputs = ("logits", "side1") if settings.refine in SIDE_GUIDED else ("logits",)
-    probability, *side1 = network_maps(image, engine, settings, outputs)
-    return refine(probability, image, settings, *side1)
+    probability, *others = network_maps(image, engine, settings, outputs)
+    side1, rgb = others[: len(outputs) - 1], others[len(outputs) - 1 :]
+    if rgb:
+        image = enlarged.to_picture(np.stack(rgb))
+    return refine(probability, image, settings, *side1), image
 
 
 def network_maps(
     image: UInt8Image, engine: Engine, settings: PredictSettings, outputs: Sequence[str]
 ) -> FloatMap:
-    """K×H×W maps of K outputs: the picture in tiles, each enlarged to the network's scale."""
-    factor = settings.input_scale or engine.card.input_scale
+    """K×sH×sW maps of K outputs: the picture in tiles, each enlarged to the network's scale.
+
+    A network that enlarges the picture (s above 1) adds three more, red, green and blue.
+    """
+    card = engine.card
+    times = card.output_scale
+    factor = settings.input_scale or card.input_scale
+    _check_enlarged(image, times, settings.max_pixels)
 
     def run(tile: UInt8Image) -> FloatMap:
         height, width = tile.shape[:2]
         w, h = int(factor * width + 0.5), int(factor * height + 0.5)
-        enlarged = cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR)
-        raw = engine.run(np.asarray(enlarged, np.uint8))
+        seen = cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR)
+        raw = engine.run(np.asarray(seen, np.uint8))
         if not set(outputs) <= set(raw):
             raise InputError(
-                f"refine {settings.refine}: {engine.card.name} gives {', '.join(raw)} but no"
+                f"refine {settings.refine}: {card.name} gives {', '.join(raw)} but no"
                 f" {', '.join(set(outputs) - set(raw))}; choose refine guided or crf"
             )
-        maps = [decode.crack_map(raw, (height, width), (h, w), output) for output in outputs]
-        return np.stack(maps) if len(maps) > 1 else maps[0][None]
+        size_hw, seen_hw = (times * height, times * width), (times * h, times * w)
+        maps = [decode.crack_map(raw, size_hw, seen_hw, output)[None] for output in outputs]
+        if times > 1:
+            maps.append(enlarged.planes(raw, tile, size_hw, card.mean_rgb, card.std_rgb))
+        return np.concatenate(maps) if len(maps) > 1 else maps[0]
 
     size_hw = image.shape[0], image.shape[1]
-    return windows.map_tiles(image, run, *choose_tile(size_hw, engine.card, settings))
+    tile, overlap = choose_tile(size_hw, card, settings)
+    return windows.map_tiles(image, run, tile, overlap, enlarges=times)
+
+
+def _check_enlarged(image: UInt8Image, times: int, max_pixels: int) -> None:
+    pixels = image.shape[0] * image.shape[1] * times**2
+    if times > 1 and pixels > max_pixels:
+        raise InputError(
+            f"max_pixels: enlarged ×{times} the picture has {pixels} pixels, more than"
+            f" {max_pixels}; choose a smaller picture or a model that does not enlarge"
+        )
 
 
 def choose_tile(
@@ -138,8 +175,16 @@ def find_scale(settings: PredictSettings, size_hw: tuple[int, int]) -> Scale | N
 def resolve(settings: PredictSettings, engine: Engine) -> PredictSettings:
     """The settings with the model's own values in place of None."""
     threshold = OWN_THRESHOLDS.get(settings.refine, engine.card.threshold)
+    times = engine.card.output_scale
+    if settings.scale not in (None, times):
+        does = f"enlarges ×{times}" if times > 1 else "does not enlarge"
+        raise InputError(
+            f"scale {settings.scale}: {engine.card.name} {does}; give --scale {times} or leave it"
+            " out, or choose another model"
+        )
     own = {
         "engine": engine.name,
+        "scale": times,
         "threshold": settings.threshold or threshold,
         "input_scale": settings.input_scale or engine.card.input_scale,
     }
@@ -150,14 +195,18 @@ def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Pr
     """Find, clean and measure the cracks of one picture."""
     settings = resolve(settings, engine)
     assert settings.threshold is not None
-    probability = crack_map(frame.image, engine, settings)
+    times = engine.card.output_scale
+    probability, picture = enlarged_map(frame.image, engine, settings)
     mask = clean_mask(
         probability,
         settings.threshold,
         settings.low_threshold,
-        settings.min_area_px,
-        settings.max_hole_px,
+        settings.min_area_px * times**2,
+        settings.max_hole_px * times**2,
     )
+    # From here on all is in the original's pixels: that photograph is what can be measured.
+    mask = enlarged.shrink_mask(mask, frame.size_hw)
+    probability = enlarged.shrink_map(probability, frame.size_hw)
     scale = find_scale(settings, frame.size_hw)
     cracks = measure_cracks(mask, probability, frame.image, scale, settings.blur_px)
     return Prediction(
@@ -173,6 +222,7 @@ def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Pr
         scale=scale,
         notes=frame.notes,
         image=frame.image,
+        enlarged=picture if times > 1 else None,
         crack_map=probability,
         mask=mask,
     )

@@ -95,6 +95,11 @@ class Tile:
         """Index of the rectangle into an H×W… array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def enlarged(self, factor: int) -> Tile:
+        """The same rectangle of an image `factor` times as large."""
+        edges = (self.top, self.left, self.bottom, self.right)
+        return Tile(*(edge * factor for edge in edges))
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -181,7 +186,9 @@ class Result:
 
     `size_hw` pixels of the original; `crack_map` float32 H×W in [0, 1] and `mask` bool H×W, or
     None for a detector; `detections` None for a segmentation network; `weights_sha256` of the
-    file that ran; `settings` the resolved prediction settings; `image` the H×W×3 picture itself.
+    file that ran; `settings` the resolved prediction settings; `image` the H×W×3 picture itself;
+    `enlarged` sH×sW×3 where the network enlarges s times, the only field that is not in the
+    original's pixels.
     """
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
@@ -199,6 +206,7 @@ class Result:
     notes: tuple[str, ...] = ()
     detections: SkipJsonSchema[Detections | None] = field(default=None, metadata=ARRAY)
     image: SkipJsonSchema[UInt8Image | None] = field(default=None, repr=False, metadata=ARRAY)
+    enlarged: SkipJsonSchema[UInt8Image | None] = field(default=None, repr=False, metadata=ARRAY)
     crack_map: SkipJsonSchema[FloatMap | None] = field(default=None, repr=False, metadata=ARRAY)
     mask: SkipJsonSchema[BoolMask | None] = field(default=None, repr=False, metadata=ARRAY)
 
@@ -207,3 +215,8 @@ class Result:
             if array is not None:
                 message = f"{name}: expected shape {self.size_hw}, got {array.shape}"
                 _require(array.shape == self.size_hw, message)
+        if self.enlarged is not None:
+            times = self.enlarged.shape[0] // self.size_hw[0]
+            want = (times * self.size_hw[0], times * self.size_hw[1], 3)
+            message = f"enlarged: expected a multiple of {self.size_hw}, got {self.enlarged.shape}"
+            _require(self.enlarged.shape == want and times >= 1, message)

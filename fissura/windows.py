@@ -83,9 +83,16 @@ def _largest_gap(distance: int, gaps: int, grid: int) -> int:
 
 
 def map_tiles(
-    image: UInt8Image, run: Run, tile: int, overlap: int, margin: int | None = None
+    image: UInt8Image,
+    run: Run,
+    tile: int,
+    overlap: int,
+    margin: int | None = None,
+    enlarges: int = 1,
 ) -> FloatMap:
     """The H×W map (or K×H×W maps) of an image, from `run`, which maps an h×w×3 tile.
+
+    With `enlarges` s, `run` gives s·h×s·w and the result is s·H×s·W.
 
     Beyond the image and the result only one tile is held. Tiles share half of `overlap` more than
     asked where that fits, to fade into each other between their margins.
@@ -94,7 +101,8 @@ def map_tiles(
     def run_on(part: Tile) -> FloatMap:
         return run(np.ascontiguousarray(image[part.slices]))
 
-    return blend_tiles((image.shape[0], image.shape[1]), run_on, tile, overlap, margin)
+    size_hw = image.shape[0], image.shape[1]
+    return blend_tiles(size_hw, run_on, tile, overlap, margin, enlarges)
 
 
 def blend_tiles(
@@ -103,28 +111,34 @@ def blend_tiles(
     tile: int,
     overlap: int,
     margin: int | None = None,
+    enlarges: int = 1,
 ) -> FloatMap:
-    """As `map_tiles`, for work that takes more than a picture: `run_on` is told which tile."""
+    """As `map_tiles`, for work that takes more than a picture: `run_on` is told which tile.
+
+    Its maps, and so the result, are `enlarges` times as large as the tile.
+    """
     margin = overlap // 2 if margin is None else margin
     if not 0 <= margin <= overlap // 2:
         raise InputError(f"margin {margin} does not fit overlap {overlap}; give at most half of it")
     shared = max(overlap, min(2 * margin + max(overlap // 2, 1), tile // 2))
     tiles = plan_tiles(size_hw, tile, shared)
     if len(tiles) == 1:
-        return _checked(run_on(tiles[0]), tiles[0])
-    down = _weights([(t.top, t.bottom) for t in tiles], size_hw[0], margin)
-    across = _weights([(t.left, t.right) for t in tiles], size_hw[1], margin)
+        return _checked(run_on(tiles[0]), tiles[0].enlarged(enlarges))
+    height, width = size_hw[0] * enlarges, size_hw[1] * enlarges
+    places = [part.enlarged(enlarges) for part in tiles]
+    down = _weights([(p.top, p.bottom) for p in places], height, margin * enlarges)
+    across = _weights([(p.left, p.right) for p in places], width, margin * enlarges)
     result: FloatMap = np.zeros(0, np.float32)
     low: FloatMap = np.array(np.inf, np.float32)
     high: FloatMap = np.array(-np.inf, np.float32)
-    for part in tiles:
-        values = _checked(run_on(part), part)
+    for part, place in zip(tiles, places, strict=True):
+        values = _checked(run_on(part), place)
         if not result.size:
-            result = np.zeros((*values.shape[:-2], *size_hw), np.float32)
+            result = np.zeros((*values.shape[:-2], height, width), np.float32)
         low = np.minimum(low, values.min((-2, -1), keepdims=True))
         high = np.maximum(high, values.max((-2, -1), keepdims=True))
-        weights = down[part.top, part.bottom][:, None] * across[part.left, part.right]
-        result[(..., *part.slices)] += weights * values
+        weights = down[place.top, place.bottom][:, None] * across[place.left, place.right]
+        result[(..., *place.slices)] += weights * values
     return np.clip(result, low, high, out=result)
 
 

@@ -9,6 +9,7 @@ import re
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -29,11 +30,8 @@ from fissura.report.schema import result_schema, schema_text
 from fissura.types import BoolMask, Crack, InputError, Measures, Quantity, Result, Scale
 
 SCHEMA_FILE = Path(__file__).parent.parent / "docs" / "result.schema.json"
-WHOLE_FILES = {"json": "results.json", "coco": "coco.json", "html": "report.html"} | {
-    "csv": "cracks.csv",
-    "geojson": "cracks.geojson",
-}
-FOLDERS = ("masks", "probability", "overlay")
+WHOLE_FILES = {"json": "results.json", "geojson": "cracks.geojson"}
+FOLDERS = ("masks", "probability", "overlay", "enlarged")
 ODD_SOURCES = (
     "a/x.jpg",
     "b/x.jpg",
@@ -106,6 +104,7 @@ def make_result(
         bar[20 + 30 * i : 20 + 30 * i + 3 + i, 10 : 150 - 20 * i] = True
         found.append(make_crack(bar, i + 1, mm_per_px, hairline))
         mask |= bar
+    image = np.where(mask[..., None], 60, 170).repeat(3, axis=2).astype(np.uint8)
     return Result(
         source=source,
         size_hw=size_hw,
@@ -115,7 +114,8 @@ def make_result(
         cracks=tuple(found),
         gps=gps,
         scale=Scale(mm_per_px, 0.02, "given") if mm_per_px else None,
-        image=np.where(mask[..., None], 60, 170).repeat(3, axis=2).astype(np.uint8),
+        image=image,
+        enlarged=image.repeat(2, 0).repeat(2, 1),
         crack_map=np.where(mask, np.float32(0.875), np.float32(0.01)),
         mask=mask,
     )
@@ -205,16 +205,14 @@ def check_html(out_dir: Path, results: list[Result]) -> None:
 def check_folder(folder: str, out_dir: Path, results: list[Result]) -> None:
     files = sorted((out_dir / folder).iterdir())
     assert len(files) == len(results)
-    assert all(path.suffix == ".png" for path in files)
-    assert all(cv2.imread(str(path)).shape[:2] == (120, 160) for path in files)
+    size = (240, 320) if folder in ("overlay", "enlarged") else (120, 160)
+    assert all(p.suffix == ".png" and cv2.imread(str(p)).shape[:2] == size for p in files)
 
 
 CHECKS = {
     **{"json": check_json, "csv": check_csv, "coco": check_coco, "geojson": check_geojson},
     "html": check_html,
-    "masks": lambda *rest: check_folder("masks", *rest),
-    "probability": lambda *rest: check_folder("probability", *rest),
-    "overlay": lambda *rest: check_folder("overlay", *rest),
+    **{folder: partial(check_folder, folder) for folder in FOLDERS},
 }
 
 
@@ -263,7 +261,8 @@ def test_streamed_json_is_valid_after_every_result(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "array"), [("masks", "mask"), ("probability", "crack_map"), ("overlay", "image")]
+    ("name", "array"),
+    [("masks", "mask"), ("probability", "crack_map"), ("overlay", "image"), ("enlarged",) * 2],
 )
 def test_missing_array_is_named(name: str, array: str, tmp_path: Path) -> None:
     bare = replace(make_result("pier.jpg"), **{array: None})
@@ -382,7 +381,8 @@ def test_draw_takes_any_size_and_leaves_the_picture_alone(side: int) -> None:
     image = np.full((*mask.shape, 3), 128, np.uint8)
     result = replace(
         make_result(),
-        **{"size_hw": mask.shape, "mask": mask, "crack_map": None, "image": image},
+        **{"size_hw": mask.shape, "mask": mask, "crack_map": None, "enlarged": None},
+        image=image,
         cracks=(make_crack(mask, 1, 0.5),),
         scale=Scale(0.5, 0.01, "given"),
     )
@@ -396,5 +396,5 @@ def test_draw_takes_any_size_and_leaves_the_picture_alone(side: int) -> None:
 def test_outline_shows_on_any_ground(ground: int) -> None:
     result = make_result(cracks=1)
     picture = np.full((*result.size_hw, 3), ground, np.uint8)
-    drawn = draw(replace(result, image=picture)).astype(int).sum(axis=2)
+    drawn = draw(replace(result, image=picture, enlarged=None)).astype(int).sum(axis=2)
     assert drawn.max() - drawn.min() > 250

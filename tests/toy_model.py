@@ -12,8 +12,13 @@ DARK = 90.0
 """Grey level below which a pixel counts as crack."""
 
 
-def write_toy_model(path: Path, input_scale: float = 1.0, threshold: float = 0.5) -> Path:
-    """An exported file like any other: `image` 1×3×H×W in, `logits` 1×2×H×W out."""
+def write_toy_model(
+    path: Path, input_scale: float = 1.0, threshold: float = 0.5, output_scale: int = 1
+) -> Path:
+    """An exported file like any other: `image` 1×3×H×W in, `logits` 1×2×H×W out.
+
+    With an `output_scale` s it takes `picture` and gives `image` too, its pixels repeated s times.
+    """
     from onnx import TensorProto, helper, numpy_helper, save
 
     card = ModelCard(
@@ -22,6 +27,7 @@ def write_toy_model(path: Path, input_scale: float = 1.0, threshold: float = 0.5
         std_rgb=(1.0, 1.0, 1.0),
         input_scale=input_scale,
         threshold=threshold,
+        output_scale=output_scale,
         weights_sha256="0" * 64,
         licence="Apache-2.0",
         summary="Calls everything dark a crack; for tests.",
@@ -36,11 +42,16 @@ def write_toy_model(path: Path, input_scale: float = 1.0, threshold: float = 0.5
         helper.make_node("Mul", ["grey", "nought"], ["background"]),
         helper.make_node("Concat", ["background", "crack"], ["logits"], axis=1),
     ]
+    given, outputs = "image", {"logits": [1, 2, "sH", "sW"]}
+    if output_scale > 1:
+        given, outputs = "picture", outputs | {"image": [1, 3, "sH", "sW"]}
+        constants["times"] = [1.0, 1.0, output_scale, output_scale]
+        nodes.insert(0, helper.make_node("Resize", ["picture", "", "times"], ["image"]))
     graph = helper.make_graph(
         nodes,
         "toy",
-        [helper.make_tensor_value_info("image", floats, [1, 3, "H", "W"])],
-        [helper.make_tensor_value_info("logits", floats, [1, 2, "H", "W"])],
+        [helper.make_tensor_value_info(given, floats, [1, 3, "H", "W"])],
+        [helper.make_tensor_value_info(name, floats, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in constants.items()]
         + [numpy_helper.from_array(np.array([1], np.int64), "channels")],
     )

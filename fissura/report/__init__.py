@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from fissura.report.coco import CocoWriter
 from fissura.report.csv import CsvWriter
+from fissura.report.enlarged import EnlargedWriter
 from fissura.report.geojson import GeoJsonWriter
 from fissura.report.html import HtmlWriter
 from fissura.report.json import JsonWriter, result_to_dict
@@ -41,6 +42,7 @@ WRITERS: dict[str, Callable[[Path], Writer]] = {
     "masks": MaskWriter,
     "probability": ProbabilityWriter,
     "overlay": OverlayWriter,
+    "enlarged": EnlargedWriter,
     "html": HtmlWriter,
     "geojson": GeoJsonWriter,
 }

@@ -31,7 +31,8 @@ class ModelCard:
     """What a model file says about itself.
 
     `name` and `arguments` rebuild the network from MODELS; `input_scale` enlarges a photograph
-    before the network sees it; `channels` is the order in which the network itself takes colours
+    before the network sees it, `output_scale` is how many times larger than that a network with
+    super-resolution answers; `channels` is the order in which the network itself takes colours
     (what runs it is given RGB); `tile` and `overlap` are the longest side and the least overlap of
     a tile in network pixels, None where memory alone decides; `threshold` turns the crack map into
     a mask; `weights_sha256` is the hash of the tensors (see `network.state_sha256`), the same in
@@ -44,6 +45,7 @@ class ModelCard:
     arguments: dict[str, Any] = field(default_factory=dict)
     channels: Literal["rgb", "bgr"] = "rgb"
     input_scale: Annotated[float, Field(gt=0, le=16)] = 1.0
+    output_scale: Literal[1, 2, 4, 8] = 1
     tile: Annotated[int, Field(ge=32, le=100_000)] | None = None
     overlap: Annotated[int, Field(ge=0, le=100_000)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Deployed(nn.Module):
 
 
 def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:
-    """A card with what the network's class states: normalisation, scale, tile, threshold."""
+    """A card with what the network's class states: normalisation, scales, tile, threshold."""
     kind: Any = MODELS[name]
     stated = {
         "mean_rgb": "MEAN_RGB",
@@ -48,7 +49,14 @@ def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -
         "threshold": "THRESHOLD",
     }
     own = {key: getattr(kind, attribute) for key, attribute in stated.items()}
+    own["output_scale"] = _enlarges(kind, arguments or {})
     return ModelCard(name=name, arguments=arguments or {}, **(own | notes))
+
+
+def _enlarges(kind: Any, arguments: dict[str, Any]) -> int:
+    """How many times larger than its input a network of this class answers, 1 for most."""
+    stated = inspect.signature(kind).parameters.get("scale")
+    return 1 if stated is None else int(arguments.get("scale", stated.default))
 
 
 def state_sha256(state: dict[str, Tensor]) -> str:

@@ -33,14 +33,16 @@ def draw_result(
     max_zoom: float = 1.0,
     letter: int | None = None,
 ) -> UInt8Image:
-    """The picture with its cracks outlined and labelled.
+    """The picture, or where a network enlarged it the enlarged one, with its cracks outlined.
 
     Fitted to `max_side` where given: larger pictures shrink, smaller ones grow up to `max_zoom`.
     `letter` is the height of letters in pixels, by default what suits the size.
     """
     picture: UInt8Image = needed(result, "image", "an overlay")
-    zoom = min(max_zoom, (max_side or max(result.size_hw)) / max(result.size_hw))
-    canvas = resized(picture, zoom)
+    picture = picture if result.enlarged is None else result.enlarged
+    times = picture.shape[0] / result.size_hw[0]
+    zoom = min(max_zoom * times, (max_side or max(picture.shape)) / max(result.size_hw))
+    canvas = resized(picture, zoom / times)
     letter = letter or plates.text_size(canvas.shape[:2])
     busy = np.zeros(canvas.shape[:2], np.uint8)
     for crack in result.cracks:
