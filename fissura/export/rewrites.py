@@ -35,7 +35,7 @@ class RankingPool(nn.Module):
 
     Ranks fall in reading order (4 3 over 2 1), and the largest rank among the places that hold the
     window's maximum is that of the first one. Only pooling and comparing is needed, which every
-    engine does fast and in the same way; indices cost OpenVINO twenty times as much.
+    engine does fast and in the same way; indices are several times slower in OpenVINO.
     """
 
     def __init__(self, _original: zou.Pool) -> None:
@@ -79,7 +79,7 @@ def _ranks(x: Tensor) -> Tensor:
 
 
 class LowResolutionFusion(nn.Module):
-    """`Fusion` that convolves before it up-samples, with a seventh of the multiplications.
+    """`Fusion` that convolves before it up-samples, with 1/scale² of the multiplications.
 
     With U for up-sampling, S for a shift with zeros from outside and W for one tap's weights, the
     3×3 convolution of up-sampled features is Σ S(W·U(x)) over nine taps. U acts on each channel by
