@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from fakes import pairs
 from PIL import Image
 from test_evaluate import FEW, run
@@ -178,3 +181,23 @@ def test_what_cannot_be_degraded_is_refused(wall, tmp_path):
         EvaluateSettings(degrade="fog")
     with pytest.raises(InputError, match="cannot be reduced by 8"):
         FarAway(source_of(brightness), "bicubic", 8).predict(cut(sample_of(5, 40), 8))
+
+
+def test_the_benchmark_prints_the_published_form(wall, tmp_path, monkeypatch, capsys):
+    names = sorted(path.stem for path in (wall / "images").iterdir())
+    (wall / "splits").mkdir()
+    for split, members in (("val", names[:2]), ("test", names[2:])):
+        (wall / "splits" / f"{split}.txt").write_text("\n".join(members) + "\n", "utf-8")
+    model = write_toy_model(tmp_path / "toy.onnx")
+    ways = [f"{name}={model}" for name in ("full", "bicubic", "joint")]
+    arguments = ["far_away.py", f"{wall}:test", "--operator", "bilinear", "--models", *ways]
+    monkeypatch.setattr(sys, "argv", arguments)
+    runpy.run_path(str(ROOT / "benchmarks" / "far_away.py"), run_name="__main__")
+    lines = [
+        line.split(" | ") for line in capsys.readouterr().out.splitlines() if "all (2)" in line
+    ]
+    assert [line[1] for line in lines] == ["full", "bicubic", "joint", "full", "joint"]
+    assert lines[0][3].startswith("100.0 %")
+    assert [line[6] == "–" for line in lines[:3]] == [True, False, False]
+    assert lines[1][2:] == lines[2][2:]
+    assert lines[-1][-1].startswith("no difference shown")
