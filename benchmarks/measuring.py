@@ -32,7 +32,8 @@ TEXTURES: tuple[Texture, ...] = ("concrete", "asphalt", "rubber")
 CONTRASTS = (0.7, 0.85, 0.93)
 LIMIT_WIDTHS_PX = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
 LIMIT_BLURS_PX = (0.8, 1.8, 3.0)
-LIMIT_CONTRASTS = (0.85, 0.55, 0.4)
+LIMIT_CONTRASTS = (0.85, 0.55, 0.4, 0.2)
+PALE = (0.55, 0.4)
 SIZE_HW = (320, 360)
 LENGTH_PX = 220.0
 
@@ -196,10 +197,10 @@ def limits() -> None:
         for width in LIMIT_WIDTHS_PX:
             told = _told_on_photograph(width, blur, contrast)
             cells.append(_limit_cell(told))
-            pale += told if contrast < 0.6 else []
+            pale += told if contrast in PALE else []
         print(f"| {contrast:g} | {blur:g} | {' | '.join(cells)} |", flush=True)
     cover = np.mean([_covers(width, truth) for width, truth in pale])
-    print(f"contrast below 0.6: {len(pale)} told, 90 % interval covers {cover:.1%}")
+    print(f"contrast {PALE}: {len(pale)} told, 90 % interval covers {cover:.1%}")
 
 
 def _told_on_photograph(width: float, blur: float, contrast: float) -> list[tuple[Quantity, float]]:
