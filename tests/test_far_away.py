@@ -18,11 +18,14 @@ from toy_model import write_toy_model
 from typer.testing import CliRunner
 
 from fissura.cli import app
+from fissura.config import PredictSettings
 from fissura.datasets import open_dataset
 from fissura.degrade import OPERATORS
+from fissura.engines import open_engine
 from fissura.evaluate import EvaluateSettings, evaluate
 from fissura.evaluate.far import FarAway, as_seen, cut, reduce_picture
 from fissura.evaluate.paired import verdict
+from fissura.evaluate.sources import from_engine
 from fissura.metrics import hd95, psnr_rgb, ssim_zero_pad
 from fissura.types import InputError, Sample
 
@@ -181,6 +184,24 @@ def test_what_cannot_be_degraded_is_refused(wall, tmp_path):
         EvaluateSettings(degrade="fog")
     with pytest.raises(InputError, match="cannot be reduced by 8"):
         FarAway(source_of(brightness), "bicubic", 8).predict(cut(sample_of(5, 40), 8))
+
+
+def test_a_network_that_enlarges_takes_the_small_picture(wall, tmp_path):
+    model = write_toy_model(tmp_path / "toy.onnx", output_scale=4)
+    engine = open_engine(model, threads=1)
+    report = run(engine, wall, tmp_path / "out", "cssr", degrade="bicubic")
+    assert report["details"]["picture"] == "small"
+    sample = cut(open_dataset(wall)[0], 4)
+    seen = FarAway(from_engine(engine, PredictSettings()), "bicubic", 4).see(sample)
+    small = reduce_picture(sample, "bicubic", 4)
+    np.testing.assert_array_equal(seen.enlarged, small.repeat(4, 0).repeat(4, 1))
+    assert seen.probability.shape == sample.mask.shape
+    psnr = report["results"][0]["per_image"]["psnr"]["value"]
+    assert 0 < psnr < 100
+    with pytest.raises(InputError, match="degrade_scale 2: toy enlarges ×4; give 4"):
+        run(engine, wall, tmp_path / "other", "cssr", degrade="bicubic", degrade_scale=2)
+    whole = run(engine, wall, tmp_path / "plain", "cssr")
+    assert "psnr" not in whole["results"][0]["per_image"]
 
 
 def test_the_benchmark_prints_the_published_form(wall, tmp_path, monkeypatch, capsys):

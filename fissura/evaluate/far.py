@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fissura.degrade import OPERATORS, FloatImage, enlarge
-from fissura.evaluate.sources import Seen, Source
-from fissura.types import Sample, UInt8Image
+from fissura.evaluate.sources import Enlarging, Seen, Source
+from fissura.types import InputError, Sample, UInt8Image
 
 
 def cut(sample: Sample, scale: int) -> Sample:
@@ -67,7 +67,13 @@ class FarAway:
     def __init__(self, source: Source, operator: str, scale: int) -> None:
         self.name, self.threshold = source.name, source.threshold
         self._source, self._operator, self._scale = source, operator, scale
-        seen = f"enlarged ×{scale} by bicubic interpolation"
+        enlarges = isinstance(source, Enlarging)
+        if isinstance(source, Enlarging) and source.scale != scale:
+            raise InputError(
+                f"degrade_scale {scale}: {source.name} enlarges ×{source.scale}; give"
+                f" {source.scale}, or a model that does not enlarge"
+            )
+        seen = "small" if enlarges else f"enlarged ×{scale} by bicubic interpolation"
         self.details: Mapping[str, Any] = {**source.details, "picture": seen}
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
@@ -80,7 +86,10 @@ class FarAway:
 
     def see(self, sample: Sample) -> Seen:
         """The same with the enlarged picture."""
-        enlarged = as_seen(sample, self._operator, self._scale)
+        small = reduce_picture(sample, self._operator, self._scale)
+        if isinstance(self._source, Enlarging):
+            return self._source.enlarge(small)
+        enlarged = enlarge_picture(small, self._scale)
         given = dataclasses.replace(sample, image=enlarged)
         return Seen(self._source.predict(given), enlarged)
 

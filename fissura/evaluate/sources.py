@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fissura.config import PredictSettings
 from fissura.engines import Engine
-from fissura.pipeline import crack_map
+from fissura.pipeline import crack_map, enlarged_map
 from fissura.refine import OWN_THRESHOLDS
 from fissura.types import FloatMap, InputError, Sample, UInt8Image
 
@@ -72,7 +72,7 @@ class Computed:
         threshold: float | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name, self.threshold, self._run = name, threshold, run
+        self.name, self.threshold, self.run = name, threshold, run
         self.details = details or {}
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
@@ -80,10 +80,18 @@ class Computed:
 
     def predict(self, sample: Sample) -> NDArray[Any]:
         """The map of the picture, float in [0, 1]."""
-        return self._run(sample.image)
+        return self.run(sample.image)
 
     def finish(self) -> None:
         """Nothing can be wrong."""
+
+
+class Enlarging(Computed):
+    """Maps of a network that enlarges pictures `scale` times; those of a set at their own size."""
+
+    def __init__(self, computed: Computed, scale: int, run: Callable[[UInt8Image], Seen]) -> None:
+        super().__init__(computed.name, computed.run, computed.threshold, computed.details)
+        self.scale, self.enlarge = scale, run
 
 
 def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
@@ -99,11 +107,18 @@ def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
         "input_scale": settings.input_scale or card.input_scale,
         "weights_sha256": card.weights_sha256,
     }
-    if settings.refine == "none":
-        return Computed(card.name, run, card.threshold, details)
+    if settings.refine != "none":
+        details["refine"] = settings.refine
     # The model's threshold says nothing of maps that are no longer its probabilities.
     threshold = None if settings.refine in OWN_THRESHOLDS else card.threshold
-    return Computed(card.name, run, threshold, details | {"refine": settings.refine})
+    computed = Computed(card.name, run, threshold, details)
+    if card.output_scale == 1:
+        return computed
+
+    def enlarge(image: UInt8Image) -> Seen:
+        return Seen(*enlarged_map(image, engine, settings))
+
+    return Enlarging(computed, card.output_scale, enlarge)
 
 
 class Folder:
