@@ -97,7 +97,7 @@ def test_a_predictor_sees_the_degraded_picture_and_answers_for_the_whole_one(wal
     assert report["data"]["cropped"] == 4
     page = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "reduced by 4 (bicubic)" in page
-    assert "4 of 4 pictures lost rows or columns" in page
+    assert "4 of 4 pictures first lost rows or columns" in page
     assert "the larger of the two; 0 if both masks are empty" in page
 
 

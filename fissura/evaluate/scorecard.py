@@ -155,12 +155,12 @@ def degraded(report: Report) -> list[str]:
     data, scale = report["data"], (report["data"]["degraded"] or {}).get("scale")
     if scale is None:
         return []
-    whole = f"{data['cropped']} of {data['pictures']} pictures"
-    seen = report["details"].get("picture", "maps as they were stored")
+    seen = report["details"].get("picture", "unknown, the maps were stored")
+    lost = f"{data['cropped'] or 'none'} of {data['pictures']} pictures first lost rows or columns"
     return [
-        f"Pictures reduced by {scale} ({data['degraded']['operator']}); what the predictor saw:"
-        f" {seen}. Scored against the masks of full resolution; {whole} lost rows or columns at"
-        f" the bottom or right first, with their masks, to be whole multiples of {scale} pixels."
+        f"Pictures reduced by {scale} ({data['degraded']['operator']}) and seen by the predictor:"
+        f" {seen}; scored against the masks of full resolution. To make the sizes multiples of"
+        f" {scale} pixels {lost} at the bottom or right, as did their masks."
     ]
 
 
