@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,3 +96,23 @@ def test_a_dark_crack_is_told_more_closely_than_a_pale_one():
         width = measure_cracks(truth.mask, truth.coverage, truth.image)[0].px.width_mean
         half.append(width.high - width.low)
     assert half[0] < half[1]
+
+
+@pytest.mark.parametrize("picture", ["black", "white", "noise", "grains", "grey"])
+def test_a_map_over_anything_gets_finite_numbers(picture):
+    rng = np.random.default_rng(7)
+    for width in (1, 3, 8):
+        mask = np.zeros((70, 90), np.uint8)
+        cv2.line(mask, (5, 60), tuple(int(at) for at in rng.integers(20, 65, 2)), 1, width)
+        image = {
+            "black": np.zeros((70, 90, 3), np.uint8),
+            "white": np.full((70, 90, 3), 255, np.uint8),
+            "noise": rng.integers(0, 256, (70, 90, 3)).astype(np.uint8),
+            "grains": np.repeat((rng.random((70, 90, 1)) > 0.5) * np.uint8(255), 3, axis=2),
+            "grey": np.full((70, 90, 3), 180, np.uint8),
+        }[picture]
+        image[mask > 0] //= 2
+        for crack in measure_cracks(mask > 0, mask.astype(np.float32), image):
+            quantity = crack.px.width_mean
+            assert np.isfinite(quantity.high)
+            assert 0 <= quantity.low <= (quantity.value or quantity.low) <= quantity.high

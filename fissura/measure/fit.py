@@ -21,8 +21,9 @@ HELD = 1e-6
 """Prior standard deviation of a shared parameter that is known."""
 
 B, G, X, W, E = range(5)
-OWN_SPREAD = (1.0, 0.02, 1.0, np.inf, 0.02)
-"""Prior standard deviations of b (about 1), g and x (about 0), w (free) and e (about 0)."""
+OWN_SPREAD = (1.0, 0.02, 1.0, 10.0, 0.02)
+"""Prior standard deviations of b (about 1), g and x (about 0), w (in its own size: all but free,
+yet bounded where a box reaches beyond its profile) and e (about 0)."""
 
 INDEPENDENT = 0.2
 """Share of the samples, half a pixel apart, that count as independent."""
@@ -100,7 +101,9 @@ def beliefs_about_own(widths: Array) -> tuple[Array, Array]:
     """Centres and spreads K×5 of the own parameters, with widths to start from."""
     centre = np.zeros((len(widths), 5))
     centre[:, B], centre[:, W] = 1.0, widths
-    return centre, np.broadcast_to(np.array(OWN_SPREAD), centre.shape)
+    spread = np.tile(OWN_SPREAD, (len(widths), 1))
+    spread[:, W] *= widths
+    return centre, spread
 
 
 def solve_from(problem: Problem, starts: list[State]) -> State:

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from fissura.measure.contrast import Answer, along_contrasts, weigh
 from fissura.measure.fit import (
     HELD,
+    B,
     Problem,
     State,
     W,
@@ -44,6 +45,9 @@ PIXEL_BLUR = 0.25
 KNOWN_BLUR_SPREAD = 0.1
 LEAST_CONTRAST = 2.0
 """A crack must be darker than its surroundings by this many times the noise of a profile."""
+
+LEAST_GROUND = 0.1
+"""The fitted ground is about 1 wherever there is light."""
 
 LEAST_SHARE = 0.6
 ANY_CONTRAST = (0.7, 1.0)
@@ -198,7 +202,10 @@ def _fitted(found: Stretches, prior: Prior) -> Widths | None:
     residual = _residual(found, group, best)
     if not _is_crack(best, residual, problem.noise):
         return None
-    answers = [_answer(found, group, *each) for each in along_contrasts(problem, best)]
+    every = [_answer(found, group, *each) for each in along_contrasts(problem, best)]
+    answers = [answer for answer in every if np.isfinite([answer.width, answer.variance]).all()]
+    if not answers:
+        return None
     together = weigh(answers)
     low, width, high = (together.width_above(share) for share in (0.05, 0.5, 0.95))
     state = min(answers, key=lambda answer: abs(answer.width - width)).state
@@ -271,7 +278,12 @@ def _starts(problem: Problem, area: NDArray[np.float64]) -> list[State]:
 
 
 def _is_crack(state: State, residual: Profiles, noise: NDArray[np.float64]) -> bool:
-    """Whether the dark line stands out from its surroundings, in single stretches and in all."""
+    """Whether the dark line stands out from its surroundings, in single stretches and in all.
+
+    Where the surroundings are black (a border, a void) nothing can.
+    """
+    if float(np.median(state.own[:, B])) < LEAST_GROUND:
+        return False
     single = float(np.sqrt((residual**2).mean()))
     depth = float(np.median(state.depth))
     return depth > max(LEAST_CONTRAST * single, 5 * float(np.median(noise)))
