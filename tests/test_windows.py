@@ -83,6 +83,18 @@ def test_equals_the_whole_image_within_a_given_margin(height, width, tile, overl
     np.testing.assert_allclose(found, run(image), atol=1e-5)
 
 
+@given(sides, sides, tiles, st.integers(0, 7), st.sampled_from([2, 4]))
+@settings(max_examples=60, deadline=None)
+def test_enlarged_tiles_equal_the_enlarged_whole(height, width, tile, layers, times):
+    local, image = local_network(layers), picture(height, width)
+
+    def run(part: UInt8Image) -> FloatMap:
+        return np.stack([local(part), local(part) - 1]).repeat(times, 1).repeat(times, 2)
+
+    found = map_tiles(image, run, tile, min(2 * layers + 1, tile - 1), enlarges=times)
+    np.testing.assert_allclose(found, run(image), atol=1e-5)
+
+
 @pytest.mark.parametrize("size_hw", [(300, 410), (256, 512), (333, 97)])
 def test_strided_networks_sample_tiles_as_they_sample_the_whole(size_hw):
     image = picture(*size_hw)
