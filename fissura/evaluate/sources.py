@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from fissura.config import PredictSettings
 from fissura.engines import Engine
+from fissura.evaluate.stored import read_map
 from fissura.pipeline import crack_map, enlarged_map
 from fissura.refine import OWN_THRESHOLDS
 from fissura.types import FloatMap, InputError, Sample, UInt8Image
@@ -137,7 +136,6 @@ class Folder:
         self.threshold: float | None = None
         self.details: Mapping[str, Any] = {"kind": "folder of predictions"}
         self._files: dict[tuple[str, str], Path] = {}
-        self._brightest = 0.0
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
         """Every picture needs exactly one prediction."""
@@ -160,18 +158,10 @@ class Folder:
     def predict(self, sample: Sample) -> NDArray[Any]:
         """The stored map, as it is."""
         height, width = sample.image.shape[:2]
-        prediction = read_map(self._files[sample.set, sample.name], (height, width))
-        if prediction.dtype != np.uint8:
-            self._brightest = 255
-        self._brightest = max(self._brightest, float(prediction.max()))
-        return prediction
+        return read_map(self._files[sample.set, sample.name], (height, width))
 
     def finish(self) -> None:
-        """0/1 masks saved as they are would count as black maps."""
-        if self._brightest == 1:
-            raise InputError(
-                f"{self.folder}: the predictions hold only 0 and 1; save masks as 0 and 255"
-            )
+        """Nothing can be wrong: every file was checked when it was read."""
 
     def _find(self, of: str, name: str, shared: bool) -> list[Path]:
         stems = [f"{of}/{name}"] if shared else [f"{of}/{name}", name]
@@ -181,47 +171,3 @@ class Folder:
             if files:
                 return files
         return []
-
-
-def read_map(path: Path, size_hw: tuple[int, int]) -> NDArray[Any]:
-    """A stored crack map, H×W, of the picture's size."""
-    read = _read_npy if path.suffix == ".npy" else _read_png
-    prediction = read(path)
-    if prediction.shape != size_hw:
-        raise InputError(
-            f"{path}: prediction is {' × '.join(map(str, prediction.shape))}, its picture"
-            f" {size_hw[0]} × {size_hw[1]} pixels (height × width); save it at the picture's size"
-        )
-    return prediction
-
-
-def _read_png(path: Path) -> NDArray[Any]:
-    try:
-        with Image.open(path) as image:
-            mode, values = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: cannot be read as PNG ({error}); save it again") from error
-    if mode == "1":
-        return values.astype(np.uint8) * np.uint8(255)
-    if mode in {"I", "I;16", "I;16B", "I;16L"}:
-        return values.astype(np.uint16)
-    if mode == "RGB" and (values == values[..., :1]).all():
-        return values[..., 0]
-    if mode != "L":
-        raise InputError(f"{path}: {mode} PNG; a crack map has one grey channel of 8 or 16 bits")
-    return values
-
-
-def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        values: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as .npy ({error}); save it again") from error
-    if values.dtype in (np.uint8, np.uint16):
-        return values
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    inside = values.dtype.kind == "f" and ((values >= 0) & (values <= 1)).all()
-    if not inside:
-        raise InputError(f"{path}: expected probabilities, float in [0, 1]; apply the sigmoid")
-    return values
