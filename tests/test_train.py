@@ -209,6 +209,9 @@ def test_a_network_that_finds_nothing_stops_the_run(data_root: Path, tmp_path: P
         ({"device": "cuda"}, "set device: cpu"),
         ({"data": {"root": ".", "sets": {"x": 0.0}}}, "greater than 0"),
         ({"data": {"root": ".", "sets": {}}}, "at least 1 item"),
+        ({"loss": {"class_weights": [-1, 2]}}, "class_weights"),
+        ({"loss": {"class_weights": [0, 0]}}, "nothing counts"),
+        ({"loss": {"kind": "balanced", "class_weights": [1, 2]}}, "makes its own"),
         ({"data": {"root": ".", "sets": {"x": 1.0}, "validation": 0.3}}, "leave it out"),
         (
             {"stages": [{"iterations": 1, "batch_size": 1, "crop": 32, "scale": [2, 1]}]},
@@ -299,13 +302,36 @@ def test_ignored_pixels_change_no_loss() -> None:
 def test_one_logit_of_crack_costs_as_much_as_two_classes(kind: str) -> None:
     torch.manual_seed(0)
     margin, labels = torch.randn(2, 1, 8, 8), torch.randint(0, 2, (2, 8, 8))
-    settings = LossSettings(kind=kind, class_weights=(1, 3), dice=1.0)  # type: ignore[arg-type]
+    weights = (1, 1) if kind == "balanced" else (1, 3)
+    settings = LossSettings(kind=kind, class_weights=weights, dice=1.0)  # type: ignore[arg-type]
     shift = torch.randn(2, 1, 8, 8)
     pair = torch.cat([shift, margin + shift], dim=1)
     one, two = (
         segmentation_loss({"logits": part}, labels, settings)["loss"] for part in (margin, pair)
     )
     assert torch.allclose(one, two)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("kind", ["cross_entropy", "focal", "balanced"])
+def test_a_batch_of_one_class_has_a_loss_to_learn_from(kind: str, label: int) -> None:
+    logits = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    labels = torch.full((1, 8, 8), label)
+    settings = LossSettings(kind=kind)  # type: ignore[arg-type]
+    loss = segmentation_loss({"logits": logits}, labels, settings)["loss"]
+    loss.backward()
+    assert float(loss.detach()) > 0.1
+    assert (logits.grad.sign() == (1 if label == 0 else -1)).all()
+
+
+def test_a_resumed_run_keeps_its_settings(data_root: Path, tmp_path: Path) -> None:
+    settings = config(data_root)
+    train(settings, tmp_path, stop_at=1)
+    other = config(data_root, loss={"kind": "focal"})
+    with pytest.raises(InputError, match=r"resume: loss differs from .*config\.yaml"):
+        train(other, tmp_path, resume=True, stop_at=2)
+    train(settings.model_copy(update={"workers": 1}), tmp_path, resume=True, stop_at=2)
+    assert len(losses(tmp_path)) == 2
 
 
 def test_sides_that_a_network_lacks_are_named() -> None:

@@ -147,6 +147,9 @@ class DegradeSettings(Settings):
     scale: Literal[1, 2, 4, 8] = 4
 
 
+Weight: TypeAlias = Annotated[float, Field(ge=0)]
+
+
 class LossSettings(Settings):
     """A cross-entropy per pixel, plus soft Dice, on the answer and on its side outputs.
 
@@ -158,11 +161,19 @@ class LossSettings(Settings):
     """
 
     kind: Literal["cross_entropy", "focal", "balanced"] = "cross_entropy"
-    class_weights: tuple[float, float] = (1.0, 1.0)
+    class_weights: tuple[Weight, Weight] = (1.0, 1.0)
     reduction: Literal["weighted_mean", "all_pixels"] = "weighted_mean"
     dice: float = Field(default=0.0, ge=0)
-    sides: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    sides: tuple[Weight, ...] = ()
     divisor: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _weights_that_count(self) -> Self:
+        if self.kind == "balanced" and self.class_weights != (1.0, 1.0):
+            raise ValueError("class_weights: kind balanced makes its own; leave them out")
+        if not sum(self.class_weights):
+            raise ValueError("class_weights: both are 0, so that nothing counts; raise one")
+        return self
 
 
 class AlphaSettings(Settings):

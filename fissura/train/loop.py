@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fissura.config import dump_yaml
+from fissura.config import dump_yaml, load_settings
 from fissura.models import MODELS
 from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
 from fissura.train.config import TrainConfig
@@ -37,6 +37,8 @@ from fissura.weights.network import new_card, save_safetensors
 from fissura.weights.official import start_from
 
 BEST = "best.safetensors"
+FREE_ON_RESUME = {"threads", "workers", "device", "checkpoint_every"}
+"""Settings that a resumed run may have otherwise."""
 BAD_RUN_AFTER = 3
 """Validations in a row without a single crack found before a run is given up."""
 
@@ -115,6 +117,7 @@ def train(
     copies = build_recipe(config.augment, mean_rgb).copies
     task = build_task(state.network, config, copies * len(data.train))
     if resume:
+        _require_same_run(config, out)
         state.restore(out / LAST)
         _forget_lines_after(out, state.iteration)
     else:
@@ -235,6 +238,19 @@ def _write_run(config: TrainConfig, out: Path) -> None:
         "threads": torch.get_num_threads(),
     }
     (out / "environment.json").write_text(json.dumps(environment, indent=1), "utf-8")
+
+
+def _require_same_run(config: TrainConfig, out: Path) -> None:
+    """A resumed run keeps its settings, but for what changes no number on one machine."""
+    stored = out / "config.yaml"
+    if not stored.exists():
+        return
+    before = load_settings(stored, TrainConfig).model_dump(exclude=FREE_ON_RESUME)
+    for name, value in config.model_dump(exclude=FREE_ON_RESUME).items():
+        if value != before[name]:
+            raise InputError(
+                f"resume: {name} differs from {stored}; leave the change out, or begin a new run"
+            )
 
 
 def _forget_lines_after(out: Path, iteration: int) -> None:

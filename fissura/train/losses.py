@@ -17,6 +17,8 @@ from fissura.types import InputError
 
 IGNORED = 255
 FOCAL_GAMMA = 2
+LEAST_SHARE = 1e-3
+"""Of a class, in a balanced loss."""
 AUX_WEIGHT = 0.4
 AUX_EPS = 1e-6
 """PSPNet's auxiliary map holds probabilities: its loss is that of their logits, kept this far
@@ -63,9 +65,11 @@ def focal(
 def balanced(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     """Cross-entropy in which either class weighs as much as the other has pixels in the batch.
 
-    Xie, Tu: "Holistically-nested edge detection", ICCV 2015, eq. 2.
+    Xie, Tu: "Holistically-nested edge detection", ICCV 2015, eq. 2. No weight falls below a
+    thousandth, so that a batch of one class alone still has a loss.
     """
     cracks = (labels == 1).sum() / (labels != IGNORED).sum().clamp(min=1)
+    cracks = cracks.clamp(LEAST_SHARE, 1 - LEAST_SHARE)
     return cross_entropy(logits, labels, torch.stack([cracks, 1 - cracks]), reduction)
 
 
