@@ -87,9 +87,12 @@ class Refined:
 def rows(maps: Maps, settings: PredictSettings, data: Path, split: str) -> Iterator[str]:
     """Table rows of one refinement, one for each part of the split."""
     source = Refined(maps, settings)
-    how = EvaluateSettings(resamples=0, validation=None if split == VALIDATION else VALIDATION)
+    chosen = EvaluateSettings(resamples=0, validation=None if split == VALIDATION else VALIDATION)
     reports = {}
-    for protocol in ("liu2019-release", "honest"):
+    for protocol, how in (
+        ("liu2019-release", EvaluateSettings(resamples=0)),
+        ("honest", chosen),
+    ):
         with tempfile.TemporaryDirectory() as out:
             reports[protocol] = evaluate(source, data, None, split, protocol, Path(out) / "r", how)
     cost = "–" if settings.refine == "none" else f"{statistics.median(source.seconds) * 1e3:.0f}"

@@ -24,7 +24,8 @@ from fissura.metrics import Thresholds
 from fissura.types import InputError, Sample
 
 SIZE_HW = (40, 48)
-FEW = EvaluateSettings(resamples=50, threshold=0.5)
+FEW = EvaluateSettings(resamples=50)
+HALF = {"threshold": 0.5}
 
 
 def picture(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +79,8 @@ def maps(tmp_path: Path) -> Path:
 
 
 def run(predictions, data: Path, out: Path, protocol: str = "honest", **settings):
-    merged = FEW.model_copy(update=settings)
+    known = HALF if protocol in ("honest", "all") else {}
+    merged = FEW.model_copy(update=known | settings)
     return evaluate(predictions, data, None, None, protocol, out, merged)
 
 
@@ -354,7 +356,9 @@ def test_trained_pictures_among_the_scored_are_said(wall, maps, tmp_path):
     (wall / "splits").mkdir()
     (wall / "splits" / "test.txt").write_text("a\nb\nc\n", "utf-8")
     everything = run(maps, wall, tmp_path / "all")
-    kept = evaluate(maps, wall, None, "test", "honest", tmp_path / "kept", FEW)
+    kept = evaluate(
+        maps, wall, None, "test", "honest", tmp_path / "kept", FEW.model_copy(update=HALF)
+    )
     assert "trained on" in everything["data"]["note"]
     assert everything["data"]["note"] in (tmp_path / "all" / "report.md").read_text("utf-8")
     assert kept["data"]["note"] == ""

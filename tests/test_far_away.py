@@ -87,8 +87,7 @@ def test_a_picture_is_always_reduced_alike(operator):
 def test_a_predictor_sees_the_degraded_picture_and_answers_for_the_whole_one(wall, tmp_path):
     seen = []
     source = source_of(lambda sample: seen.append(sample) or brightness(sample))
-    settings = {"degrade": "bicubic", "threshold": 0.5}
-    report = run(source, wall, tmp_path / "out", "cssr", **settings)
+    report = run(source, wall, tmp_path / "out", "cssr", degrade="bicubic")
     samples = [cut(sample, 4) for sample in open_dataset(wall)]
     for got, sample in zip(seen, samples, strict=True):
         np.testing.assert_array_equal(got.image, as_seen(sample, "bicubic", 4))

@@ -22,7 +22,8 @@ from fissura.evaluate.paired import verdict
 from fissura.metrics import resample_weights
 from fissura.types import InputError
 
-FEW = EvaluateSettings(resamples=40, threshold=0.5)
+FEW = EvaluateSettings(resamples=40)
+HALF = {"threshold": 0.5}
 WITH_REGIONS = "crack_index"
 
 
@@ -139,7 +140,8 @@ def fake(tmp_path: Path) -> Path:
 
 
 def run(fake: Path, protocol: str, **changes):
-    given = FEW.model_copy(update=changes)
+    known = HALF if protocol in ("honest", "all") else {}
+    given = FEW.model_copy(update=known | changes)
     return evaluate(fake / "maps", fake / "data", None, None, protocol, fake / "out", given)
 
 
@@ -229,7 +231,7 @@ def test_cssr_compares_in_single_precision():
 def test_pictures_without_cracks_score_as_the_source_has_it(tmp_path, name, expected):
     black = np.zeros((2, 24, 32), np.uint8)
     root = write_pairs(tmp_path, black, black)
-    report = evaluate(root / "maps", root / "data", None, None, name, tmp_path / "o", FEW)
+    report = run(root, name)
     assert {key: report["results"][0]["pooled"][key]["value"] for key in expected} == expected
 
 

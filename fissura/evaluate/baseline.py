@@ -41,7 +41,7 @@ def choose_black_hat(samples: Sequence[Sample]) -> Computed:
         tally = CrackCounts(GREY_LEVELS)
         for sample in samples:
             if sample.mask is not None:
-                tally.update(source.predict(sample), sample.mask)
+                tally.update(source.predict(sample), sample.mask, sample.region)
         draws = Draws(GREY_LEVELS, tally.compute()[0], np.ones((1, len(tally))))
         return float(CURVE_SCORES["ods"](draws)[0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from fissura.datasets import Reader
 from fissura.evaluate.counting import collect
 from fissura.evaluate.job import EvaluateSettings, Job, keys
 from fissura.evaluate.protocols import Protocol
@@ -14,8 +15,8 @@ from fissura.evaluate.sources import Folder, Source
 from fissura.types import InputError
 
 NO_THRESHOLD = (
-    "protocol {name} never looks at the scored pictures for its threshold: give the split to choose"
-    " it on (--validation) or the value itself (--threshold)"
+    "protocol {name} never looks at the scored pictures for its threshold, and '{source}' brings"
+    " none: give the split to choose it on (--validation) or the value itself (--threshold)"
 )
 
 
@@ -25,8 +26,11 @@ def open_ended(protocol: Protocol, settings: EvaluateSettings, source: Source) -
     return protocol.rule == "validation" and all(one is None for one in given)
 
 
-def choose(job: Job, source: Source) -> dict[str, Choice]:
-    """The threshold of every protocol; validation pictures are predicted once."""
+def choose(job: Job, source: Source, first: bool = True) -> dict[str, Choice]:
+    """The threshold of every protocol; validation pictures are predicted once.
+
+    `first`: whether `validation_predictions` are this source's, and not its rival's.
+    """
     choices = {}
     validated: dict[str, Protocol] = {}
     for name, protocol in job.protocols.items():
@@ -36,7 +40,7 @@ def choose(job: Job, source: Source) -> dict[str, Choice]:
         elif protocol.rule == "fixed":
             choices[name] = Choice(protocol.fixed, "fixed", "part of the protocol")
         elif open_ended(protocol, job.settings, source):
-            raise InputError(NO_THRESHOLD.format(name=name))
+            raise InputError(NO_THRESHOLD.format(name=name, source=source.name))
         elif job.settings.threshold is not None:
             choices[name] = Choice(job.settings.threshold, "fixed", "given beforehand (threshold)")
         elif job.settings.validation is not None:
@@ -44,7 +48,30 @@ def choose(job: Job, source: Source) -> dict[str, Choice]:
         else:
             how = "the model's own, chosen on the validation part of its training data"
             choices[name] = Choice(source.threshold, "validation", how)
+    maps = job.settings.validation_predictions
+    if maps is not None and first:
+        if not isinstance(source, Folder):
+            raise InputError(
+                f"--validation-predictions: {source.name} computes its own; leave it out"
+            )
+        source = open_folder(maps, job.settings.predict)
     return choices | _validate(job, source, validated)
+
+
+def leak(job: Job, scored: Reader) -> str:
+    """What to say where one photograph has parts among the validation and the scored pictures."""
+    settings = job.settings
+    uses = any(protocol.rule == "validation" for protocol in job.protocols.values())
+    if settings.validation is None or settings.threshold is not None or not uses:
+        return ""
+    both = set(scored.groups) & set(job.samples(settings.validation).groups)
+    if not both:
+        return ""
+    return (
+        f"{len(both)} photographs or sequences have pictures both in the validation split"
+        f" '{settings.validation}' and among the scored ones, so the threshold knows them: keep"
+        " each on one side."
+    )
 
 
 def _validate(job: Job, source: Source, protocols: Mapping[str, Protocol]) -> dict[str, Choice]:
@@ -56,8 +83,6 @@ def _validate(job: Job, source: Source, protocols: Mapping[str, Protocol]) -> di
         raise InputError(
             f"--validation {split}: shares pictures with the scored split; choose another split"
         )
-    if job.settings.validation_predictions is not None and isinstance(source, Folder):
-        source = open_folder(job.settings.validation_predictions, job.settings.predict)
     source.check(keys(samples))
     none = Choice(None, "best", "")
     plain = {name: dataclasses.replace(p, tolerances=(0,)) for name, p in protocols.items()}

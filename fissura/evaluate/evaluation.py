@@ -10,17 +10,18 @@ from typing import Any
 from fissura.engines import Engine, open_engine
 from fissura.evaluate import paired, scorecard, together
 from fissura.evaluate.baseline import choose_black_hat, open_baseline
-from fissura.evaluate.choosing import NO_THRESHOLD, choose, open_ended
+from fissura.evaluate.choosing import NO_THRESHOLD, choose, leak, open_ended
 from fissura.evaluate.counting import collect
 from fissura.evaluate.far import FarAway, as_seen
 from fissura.evaluate.job import EvaluateSettings, Job, Progress, keys
+from fissura.evaluate.output import output, remove_old_reports
 from fissura.evaluate.pictures import DEFINITIONS
 from fissura.evaluate.protocols import PROTOCOLS, TOLERANCE, Protocol, find_protocols
 from fissura.evaluate.refined import open_folder
 from fissura.evaluate.scoring import LEVEL, Bootstrap, Found, score_rows
 from fissura.evaluate.sources import Folder, Source, from_engine
 from fissura.evaluate.subsets import find_subsets
-from fissura.report import prepare_output
+from fissura.evaluate.unused import refuse_unused
 from fissura.types import InputError
 
 KEPT_SPLITS = frozenset({"test", "held_back", "held_back_clean"})
@@ -49,19 +50,16 @@ def evaluate(
     threshold nothing decides).
     """
     settings, found = settings or EvaluateSettings(), find_protocols(protocol)
+    refuse_unused(found, settings, protocol)
     protocols = {name: _adapt(name, p, settings, protocol) for name, p in found.items()}
     job = Job(Path(data), dataset, split, settings, protocols, progress)
     out = Path(out)
-    prepare_output(out, settings.overwrite)
-    try:
+    with output(out, settings.overwrite):
         sources = [open_source(predictions, settings), *open_rival(settings)]
         left_out = _left_out(job, sources) if protocol == "all" else {}
         kept = {name: p for name, p in protocols.items() if name not in left_out}
         reports = score(dataclasses.replace(job, protocols=kept), *sources)
-    except InputError:
-        if not any(out.iterdir()):
-            out.rmdir()
-        raise
+    remove_old_reports(out)
     if protocol != "all":
         return scorecard.write(reports[protocol], out)
     together.write(reports, left_out, out)
@@ -101,7 +99,12 @@ def open_rival(settings: EvaluateSettings) -> list[Source]:
     if Path(settings.vs).is_dir():
         return [_stored(Path(settings.vs), settings)]
     how = settings.predict
-    engine = open_engine(settings.vs, how.engine, how.precision, how.threads)
+    try:
+        engine = open_engine(settings.vs, how.engine, how.precision, how.threads)
+    except InputError as error:
+        raise InputError(
+            f"--vs {settings.vs}: no such folder of maps, nor a model that opens ({error})"
+        ) from error
     return [far_away(from_engine(engine, how), settings)]
 
 
@@ -120,9 +123,10 @@ def _adapt(name: str, protocol: Protocol, settings: EvaluateSettings, asked: str
 def _left_out(job: Job, sources: list[Source]) -> dict[str, str]:
     slow = {name: TOO_SLOW.format(name=name) for name, p in PROTOCOLS.items() if p.slow}
     return slow | {
-        name: NO_THRESHOLD.format(name=name)
+        name: NO_THRESHOLD.format(name=name, source=source.name)
         for name, protocol in job.protocols.items()
-        if any(open_ended(protocol, job.settings, source) for source in sources)
+        for source in sources
+        if open_ended(protocol, job.settings, source)
     }
 
 
@@ -134,10 +138,10 @@ def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, di
     for one in both:
         one.check(pictures)
     subsets = find_subsets(job, pictures)
-    choices = [choose(job, one) for one in both]
+    choices = [choose(job, one, one is source) for one in both]
     counted = [collect(job, one, samples, its) for one, its in zip(both, choices, strict=True)]
     bootstrap = Bootstrap(job.settings.resamples, job.settings.seed, samples.groups)
-    reports = {}
+    shared, reports = leak(job, samples), {}
     for name, protocol in job.protocols.items():
         sides = [
             paired.Side(one.name, Found(its.tallies[name], chosen[name], its.measured[name]))
@@ -149,6 +153,8 @@ def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, di
         report["data"]["cropped"] = counted[0].cropped
         report["protocol"]["defines"] = [DEFINITIONS[score] for score in found.measured]
         report["threshold"] = scorecard.rounded(found.choice)
+        if shared and protocol.rule == "validation":
+            report["data"]["note"] = f"{report['data']['note']} {shared}".strip()
         report["results"] = [
             {"subset": label} | row
             for label, index in subsets.items()
@@ -166,6 +172,7 @@ def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, di
 def _add_baseline(job: Job, reports: Mapping[str, dict[str, Any]]) -> None:
     validation = job.settings.validation or _validation_of(job)
     changes = {"baseline": False, "threshold": None, "validation": validation}
+    changes["validation_predictions"] = None
     settings = job.settings.model_copy(update=changes)
     protocols = job.protocols
     if validation is None:

@@ -1,0 +1,130 @@
+"""What `fissura evaluate` is given: nothing is taken for something else, nothing is swallowed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from test_evaluate import run, write_set
+from toy_model import write_toy_model
+
+from fissura.config import PredictSettings
+from fissura.datasets import open_dataset
+from fissura.engines import open_engine
+from fissura.evaluate import PROTOCOLS, EvaluateSettings, evaluate
+from fissura.types import InputError
+
+VALIDATION = EvaluateSettings(validation="val", resamples=200)
+NAMES = [f"{i // 2}_{i % 2}" for i in range(8)]
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """Eight pictures, the last four for validation."""
+    data = write_set(tmp_path / "wall", NAMES)
+    (data / "splits").mkdir()
+    for name, members in (("test", NAMES[:4]), ("val", NAMES[4:])):
+        (data / "splits" / f"{name}.txt").write_text("\n".join(members) + "\n", "utf-8")
+    return data
+
+
+def write_maps(folder: Path, data: Path, strength: float, names: list[str] | None = None) -> Path:
+    folder.mkdir()
+    for i, sample in enumerate(open_dataset(data)):
+        if sample.name in (names or NAMES):
+            soft = cv2.GaussianBlur(sample.mask.astype(np.float32), (0, 0), 1)
+            noise = np.random.default_rng(i).random(soft.shape)
+            grey = np.uint8(255 * strength * (0.8 * soft + 0.2 * noise))
+            Image.fromarray(grey).save(folder / f"{sample.name}.png")
+    return folder
+
+
+def score(maps, data: Path, out: Path, protocol: str = "honest", **changes):
+    settings = VALIDATION.model_copy(update=changes)
+    return evaluate(maps, data, None, "test", protocol, out, settings)
+
+
+def test_the_second_folder_is_validated_on_its_own_maps(split, tmp_path):
+    a = write_maps(tmp_path / "a", split, 1, NAMES[:4])
+    a_validation = write_maps(tmp_path / "a-val", split, 1, NAMES[4:])
+    b = write_maps(tmp_path / "b", split, 0.4)
+    report = score(a, split, tmp_path / "out", vs=b, validation_predictions=a_validation)
+    alone = score(b, split, tmp_path / "alone")
+    assert report["vs"]["b"]["threshold"] == alone["threshold"]
+    assert report["vs"]["a"]["threshold"]["value"] > 2 * alone["threshold"]["value"]
+    engine = open_engine(write_toy_model(tmp_path / "toy.onnx"), threads=1)
+    with pytest.raises(InputError, match="--validation-predictions: toy computes its own"):
+        score(engine, split, tmp_path / "o", validation_predictions=a_validation)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("threshold", 0.3), ("validation", "val"), ("criterion", "iou")],
+)
+@pytest.mark.parametrize("protocol", ["zou2019", "mmseg"])
+def test_an_option_without_use_is_refused(split, tmp_path, option, value, protocol):
+    maps = write_maps(tmp_path / "maps", split, 1)
+    settings = EvaluateSettings(**{option: value}, resamples=0)
+    args = (maps, split, None, "test")
+    with pytest.raises(InputError, match=f"--{option}: protocol {protocol}"):
+        evaluate(*args, protocol, tmp_path / "out", settings)
+    assert protocol in evaluate(*args, "all", tmp_path / "out", settings)
+
+
+def test_settings_of_predict_and_lonely_options_are_refused(split, tmp_path):
+    maps = write_maps(tmp_path / "maps", split, 1)
+    with pytest.raises(InputError, match="--set threshold"):
+        score(maps, split, tmp_path / "out", predict=PredictSettings(threshold=0.3))
+    with pytest.raises(InputError, match="with --validation"):
+        score(maps, split, tmp_path / "out", validation=None, validation_predictions=maps)
+    baseline = score(maps, split, tmp_path / "out", "mmseg", baseline=True)["baseline"]
+    assert baseline["predictions"].startswith("black-hat")
+
+
+def test_photographs_on_both_sides_are_said(tmp_path, split):
+    whole = split.rename(tmp_path / "asphaltcrack300")
+    maps = write_maps(tmp_path / "maps", whole, 1)
+    assert score(maps, whole, tmp_path / "apart")["data"]["note"] == ""
+    (whole / "splits" / "test.txt").write_text("\n".join(NAMES[::2]) + "\n", "utf-8")
+    (whole / "splits" / "val.txt").write_text("\n".join(NAMES[1::2]) + "\n", "utf-8")
+    note = score(maps, whole, tmp_path / "shared")["data"]["note"]
+    assert note.startswith("4 photographs or sequences have pictures both in the validation")
+    assert f"**{note}**" in (tmp_path / "shared" / "report.md").read_text("utf-8")
+    chosen = score(maps, whole, tmp_path / "given", validation=None, threshold=0.5)
+    assert chosen["data"]["note"] == ""
+
+
+def test_the_side_without_a_threshold_is_named(split, tmp_path):
+    maps = write_maps(tmp_path / "maps", split, 1)
+    engine = open_engine(write_toy_model(tmp_path / "toy.onnx"), threads=1)
+    with pytest.raises(InputError, match="and 'maps' brings none"):
+        score(engine, split, tmp_path / "out", validation=None, vs=maps)
+    with pytest.raises(InputError, match="--vs nosuchdir: no such folder of maps, nor a model"):
+        score(maps, split, tmp_path / "out", vs="nosuchdir")
+
+
+def test_only_folders_of_its_own_are_taken_away(split, tmp_path):
+    maps = write_maps(tmp_path / "maps", split, 1, NAMES[:2])
+    (tmp_path / "mine").mkdir()
+    for out in (tmp_path / "mine", tmp_path / "new" / "deep"):
+        with pytest.raises(InputError, match="no prediction for picture"):
+            score(maps, split, out)
+    assert (tmp_path / "mine").is_dir()
+    assert not (tmp_path / "new").exists()
+
+
+def test_reports_of_an_older_evaluation_are_removed(split, tmp_path):
+    maps, out = write_maps(tmp_path / "maps", split, 1), tmp_path / "out"
+    score(maps, split, out, "all", resamples=0)
+    (out / "honest" / "notes.txt").write_text("mine", "utf-8")
+    score(maps, split, out, "all", resamples=0, validation=None, overwrite=True)
+    assert [path.name for path in (out / "honest").iterdir()] == ["notes.txt"]
+    assert (out / "mmseg" / "report.json").is_file()
+    run(maps, split, out, "mmseg", overwrite=True)
+    assert sorted(path.name for path in out.iterdir()) == ["honest", "report.json", "report.md"]
+    assert json.loads((out / "report.json").read_text("utf-8"))["protocol"]["name"] == "mmseg"
+    assert set(PROTOCOLS) > {"honest", "mmseg"}
