@@ -214,7 +214,7 @@ def test_known_overlaps_are_left_out_of_a_second_score(wall, maps, tmp_path):
     report = run(maps, wall, tmp_path / "out2", without=tmp_path / "list.txt")
     assert report["results"][-1]["subset"] == "without the 2 named in list.txt"
     (tmp_path / "list.txt").write_text("z\n")
-    with pytest.raises(InputError, match="names none"):
+    with pytest.raises(InputError, match="names 'z', but no such picture is scored"):
         run(maps, wall, tmp_path / "out3", without=tmp_path / "list.txt")
 
 

@@ -128,3 +128,39 @@ def test_reports_of_an_older_evaluation_are_removed(split, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["honest", "report.json", "report.md"]
     assert json.loads((out / "report.json").read_text("utf-8"))["protocol"]["name"] == "mmseg"
     assert set(PROTOCOLS) > {"honest", "mmseg"}
+
+
+@pytest.mark.parametrize("threshold", [0.100_01, 0.310_000_1, 0.123_45])
+def test_a_given_threshold_changes_no_score_over_all_thresholds(split, tmp_path, threshold):
+    maps = write_maps(tmp_path / "maps", split, 1)
+    found = [
+        score(maps, split, tmp_path / f"{t}", validation=None, threshold=t, resamples=3)
+        for t in (0.5, threshold)
+    ]
+    for plain, given in zip(*(report["results"] for report in found), strict=True):
+        assert given["threshold"] == threshold
+        assert given["over_thresholds"] == plain["over_thresholds"]
+    curves = [(tmp_path / f"{t}" / "curves.csv").read_text("utf-8") for t in (0.5, threshold)]
+    assert curves[0] == curves[1]
+
+
+def test_names_to_leave_out_are_found_or_refused(split, tmp_path):
+    maps, listed = write_maps(tmp_path / "maps", split, 1), tmp_path / "list.txt"
+    listed.write_bytes(f"\ufeff{NAMES[0]}\r\n{NAMES[1]}.PNG\r\nwall/{NAMES[2]}\r\n\r\n".encode())
+    report = score(maps, split, tmp_path / "out", "mmseg", validation=None, without=listed)
+    assert report["results"][-1]["subset"] == "without the 3 named in list.txt"
+    for words in (f"{NAMES[0]}\nnosuch\n", f"{NAMES[0]}\n{NAMES[5]}\n"):
+        listed.write_text(words, "utf-8")
+        with pytest.raises(InputError, match=f"names '{words.split()[1]}', but no such picture"):
+            score(maps, split, tmp_path / "o", "mmseg", validation=None, without=listed)
+
+
+def test_overlaps_may_name_other_splits_but_no_unknown_picture(split, tmp_path):
+    maps, listed = write_maps(tmp_path / "maps", split, 1), split / "splits"
+    listed = listed / "test_overlaps_train.txt"
+    listed.write_text(f"{NAMES[0]}.png\n{NAMES[5]}\n", "utf-8-sig")
+    report = score(maps, split, tmp_path / "out", "mmseg", validation=None)
+    assert report["results"][-1]["subset"] == "without the 1 that overlap a training picture"
+    listed.write_text("nosuch\n", "utf-8")
+    with pytest.raises(InputError, match="'nosuch', but no such picture is in the data set"):
+        score(maps, split, tmp_path / "o", "mmseg", validation=None)

@@ -206,6 +206,7 @@ def test_khanhha_is_the_mean_of_the_pictures_at_a_fifth(fake):
         assert row["spread"][name]["value"] == pytest.approx(np.std(values), rel=1e-9)
     grey = np.array([[50, 51, 52]], np.uint8)
     assert PROTOCOLS["khanhha"].thresholds.codes(grey).tolist() == [[0, 0, 1]]
+    assert "not directly with that repository's README" in PROTOCOLS["khanhha"].comparable
 
 
 def test_cssr_compares_in_single_precision():

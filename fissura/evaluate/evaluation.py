@@ -160,7 +160,7 @@ def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, di
             for label, index in subsets.items()
             for row in score_rows(protocol, found, index, bootstrap)
         ]
-        report["curves"] = scorecard.curves(found.tally, protocol.empty)
+        report["curves"] = scorecard.curves(found.tally, protocol.thresholds, protocol.empty)
         if rival is not None:
             report["vs"] = paired.compare(protocol, sides, subsets, bootstrap)
         reports[name] = report

@@ -179,12 +179,14 @@ PROTOCOLS: dict[str, Protocol] = {
         sentence=(
             "8-bit maps (truncated), crack where p > 0.2; Dice and Jaccard of every picture, their"
             " mean and standard deviation over the pictures; 1 where truth and prediction are both"
-            " empty."
+            " empty. Truth is what the set's reader calls crack (above 127), where the original"
+            " counts every mask value above 0."
         ),
         source="Evaluation script of khanhha/crack_segmentation (threshold 0.2, smoothing 1e-15)",
         comparable=(
-            "with that repository's README and those who quote it; means of pictures, never with"
-            " pooled F or IoU"
+            "with other scores by this name here; not directly with that repository's README, which"
+            " counts every mask value above 0 as crack and so the grey rims of JPEG masks; means of"
+            " pictures, never with pooled F or IoU"
         ),
         thresholds=Thresholds((0.2,)),
         rule="fixed",

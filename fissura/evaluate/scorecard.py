@@ -12,7 +12,7 @@ import numpy as np
 
 from fissura.evaluate import paired
 from fissura.evaluate.scoring import Choice
-from fissura.metrics import POINT_SCORES, CrackCounts
+from fissura.metrics import POINT_SCORES, CrackCounts, Thresholds
 
 TITLES = {
     **paired.HEADLINE,
@@ -63,14 +63,14 @@ def unit(pictures: int, groups: int) -> str:
     return f"{drawn}; percentile bootstrap; the threshold stays as chosen"
 
 
-def curves(tally: CrackCounts, empty: float) -> list[dict[str, Any]]:
-    """Per tolerance the pooled scores at every threshold."""
-    out = []
+def curves(tally: CrackCounts, own: Thresholds, empty: float) -> list[dict[str, Any]]:
+    """Per tolerance the pooled scores at every threshold of the protocol's `own`."""
+    out, places = [], tally.thresholds.places_of(own)
     for tolerance, counts in tally.compute().items():
-        pooled = counts.weighted(np.ones((1, len(tally))))
+        pooled = counts.weighted(np.ones((1, len(tally)))).at_all(places)
         names = CURVE_COLUMNS[: None if tolerance == 0 else 3]
         columns = {name: POINT_SCORES[name](pooled, empty)[0] for name in names}
-        thresholds = [round(t, 9) for t in tally.thresholds.values]
+        thresholds = [round(t, 9) for t in own.values]
         out.append({"tolerance_px": tolerance, "threshold": thresholds} | columns)
     return out
 

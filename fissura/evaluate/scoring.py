@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -115,14 +116,23 @@ def _row(protocol: Protocol, draws: Draws, tolerance: float, choice: Choice) -> 
     for average in protocol.averages:
         row[average] = {name: _at(draws, k, name, average) for name in points}
     if curves:
-        own = {
-            name: round(BEST_THRESHOLDS[name](draws), 9)
-            for name in curves
-            if name in BEST_THRESHOLDS
-        }
-        row["over_thresholds"] = {name: CURVE_SCORES[name](draws) for name in curves}
-        row["over_thresholds"] |= {f"{name}_threshold": value for name, value in own.items()}
+        row["over_thresholds"] = _over_thresholds(curves, _sweep(protocol, draws))
     return row
+
+
+def _sweep(protocol: Protocol, draws: Draws) -> Draws:
+    """The draws at the protocol's own thresholds: a chosen one between them is no part of these."""
+    own = protocol.thresholds
+    if draws.thresholds == own:
+        return draws
+    images = draws.images.at_all(draws.thresholds.places_of(own))
+    return dataclasses.replace(draws, thresholds=own, images=images)
+
+
+def _over_thresholds(names: Sequence[str], draws: Draws) -> Row:
+    found: Row = {name: CURVE_SCORES[name](draws) for name in names}
+    at = [name for name in names if name in BEST_THRESHOLDS]
+    return found | {f"{name}_threshold": round(BEST_THRESHOLDS[name](draws), 9) for name in at}
 
 
 def _at(draws: Draws, k: int, name: str, average: Average) -> Values:

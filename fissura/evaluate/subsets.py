@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fissura.datasets.held_back import known_overlaps
-from fissura.evaluate.job import Job, Key
+from fissura.evaluate.job import Job, Key, keys
+from fissura.sources import IMAGE_SUFFIXES
 from fissura.types import InputError
 
 OVERLAP_LIST = Path("splits") / "test_overlaps_train.txt"
@@ -34,12 +35,35 @@ def find_subsets(job: Job, pictures: Sequence[Key]) -> dict[str, NDArray[np.intp
 def _left_out(job: Job, pictures: Sequence[Key]) -> tuple[set[Key], str]:
     listed = job.settings.without or job.data / OVERLAP_LIST
     known = "that overlap a training picture"
-    if job.settings.without is None and not listed.is_file():
-        overlaps = known_overlaps()
-        return {(of, name) for of, name in pictures if name in overlaps.get(of, ())}, known
+    if job.settings.without is not None:
+        return _named(listed, pictures, "is scored"), f"named in {listed.name}"
+    if listed.is_file():
+        return _named(listed, keys(job.samples(None)), "is in the data set"), known
+    overlaps = known_overlaps()
+    return {(of, name) for of, name in pictures if name in overlaps.get(of, ())}, known
+
+
+def _named(listed: Path, pictures: Sequence[Key], where: str) -> set[Key]:
+    """The pictures named in a text file, a line each: by name, with or without set and suffix."""
     try:
-        names = {line.strip() for line in listed.read_text("utf-8").splitlines()}
+        lines = [line.strip() for line in listed.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{listed}: cannot be read; give a text file of names") from error
-    origin = known if job.settings.without is None else f"named in {listed.name}"
-    return {(of, name) for of, name in pictures if name in names}, origin
+    known: dict[str, set[Key]] = {}
+    for of, name in pictures:
+        for written in (name, f"{of}/{name}"):
+            known.setdefault(written, set()).add((of, name))
+    found = {line: known.get(line) or known.get(_without_suffix(line)) for line in lines if line}
+    unknown = [line for line, them in found.items() if them is None]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise InputError(
+            f"{listed}: names {', '.join(map(repr, unknown[:3]))}{more}, but no such picture"
+            f" {where}; write names as they stand in the data set"
+        )
+    return {key for them in found.values() for key in them or ()}
+
+
+def _without_suffix(name: str) -> str:
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else name

@@ -69,6 +69,10 @@ class Thresholds:
         at = bisect.bisect(self.values, value)
         return Thresholds((*self.values[:at], value, *self.values[at:]), self.strict)
 
+    def places_of(self, some: Thresholds) -> NDArray[np.intp]:
+        """Where the values of `some` stand among these."""
+        return np.searchsorted(self.values, some.values)
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -93,6 +97,10 @@ class Counts:
         """For each of N images its own threshold, N×1."""
         rows = np.arange(len(ks))
         return self._map(lambda a: a[rows, ks, None] if a.shape[-1] > 1 else a)
+
+    def at_all(self, ks: NDArray[np.intp]) -> Counts:
+        """The counts of some thresholds, L×K."""
+        return self._map(lambda a: a[..., ks] if a.shape[-1] > 1 else a)
 
     def rows(self, index: NDArray[Any]) -> Counts:
         """Some of the images."""
