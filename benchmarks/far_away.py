@@ -140,7 +140,7 @@ def _cell(values: Values, title: str) -> str:
     found = quantity(values)
     value, low, high = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high"))
     percent = " %" if title == SHARE else ""
-    return f"{value}{percent} ({low} to {high})"
+    return f"{value}{percent} ({low} to {high})".replace("-", "−")
 
 
 def print_table(rows: Iterator[list[str]]) -> None:
