@@ -177,7 +177,7 @@ def same_bytes_under_many_names(path: Path, canary: Path) -> None:
 
 @hostile("holds no state dict but a list")
 def nested_deeply(path: Path, canary: Path) -> None:
-    write_zip(path, b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".", {})
+    write_zip(path, b"\x80\x02" + b"]" * 140_000 + b"a" * 139_999 + b".", {})
 
 
 @hostile("is longer than any checkpoint")
@@ -210,8 +210,8 @@ def keys_that_collide(path: Path, canary: Path) -> None:
 
 @hostile("holds no state dict but a list; nothing")
 def long_list_named_again_and_again(path: Path, canary: Path) -> None:
-    pairs = b"](" + b"X\x01\x00\x00\x00aN\x86" * 100_000 + b"eq\x000"
-    again = b"ccollections\nOrderedDict\nq\x010](" + b"h\x01h\x00\x85R" * 40_000
+    pairs = b"](" + b"X\x01\x00\x00\x00aN\x86" * 50_000 + b"eq\x000"
+    again = b"ccollections\nOrderedDict\nq\x010](" + b"h\x01h\x00\x85R" * 30_000
     write_zip(path, b"\x80\x02" + pairs + again + b"e.", {})
 
 
@@ -258,9 +258,29 @@ def whole_network_in_a_container(path: Path, canary: Path) -> None:
     torch.save(network, path, _use_new_zipfile_serialization=False)
 
 
-@hostile("holds no state dict but a dictionary of 'epoch', 'net'")
+@hostile(r"a dictionary of 'epoch', 'net'.*; save what is under 'net' by itself: torch\.save\(")
 def unknown_container(path: Path, canary: Path) -> None:
     torch.save({"epoch": 3, "net": {"head.weight": torch.ones(2)}}, path)
+
+
+@hostile("holds no state dict but a single tensor; nothing")
+def tensor_alone(path: Path, canary: Path) -> None:
+    torch.save(torch.ones(2), path)
+
+
+@hostile("holds no state dict but nothing; nothing")
+def nothing_saved(path: Path, canary: Path) -> None:
+    torch.save(None, path)
+
+
+@hostile(r"entry 'epoch' is a number and no tensor")
+def number_among_tensors(path: Path, canary: Path) -> None:
+    torch.save({"head.weight": torch.ones(2), "epoch": 3}, path)
+
+
+@hostile(r"is a pickle that holds a number, not a torch checkpoint")
+def pickled_number(path: Path, canary: Path) -> None:
+    path.write_bytes(pickle.dumps(7))
 
 
 @hostile("is a TorchScript program")

@@ -27,6 +27,7 @@ from fissura.weights import read_card
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+import hostile_pickles  # noqa: E402, F401  adds to hostile_weights
 import hostile_weights as bad  # noqa: E402  needs torch
 from official_states import (  # noqa: E402
     CGNET_HEAD,

@@ -84,8 +84,10 @@ class CSSR(nn.Module):
         self.sr_model = _enlarger(scale, channels, **(sr or {}))
         self.segmentation_model = _segmenter(**(segmenter or {}))
         shape = (1, 3, 1, 1)
-        self.register_buffer("mean", torch.tensor(FIXED_MEAN).view(shape), persistent=False)
-        self.register_buffer("std", torch.tensor(FIXED_STD).view(shape), persistent=False)
+        for name, values in (("mean", FIXED_MEAN), ("std", FIXED_STD)):
+            # No file holds them: they are there even where the rest is built without memory.
+            constant = torch.tensor(values, device="cpu").view(shape)
+            self.register_buffer(name, constant, persistent=False)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """N×3×H×W → {"logits": N×1×s·H×s·W, "image": N×3×s·H×s·W} and what the segmenter adds.

@@ -19,8 +19,8 @@ STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """Channels in multiples of the base width, and number of convolutions."""
 SIDES = ("side1", "side2", "side3", "side4", "side5")
 LEAST_SIDE = 16
-MOST_WIDTH = 512
-"""Far beyond any use; a model file must not make us build a network that fills the memory."""
+MOST_WIDTH = 128
+"""Twice the published width, at which a network takes four times its memory."""
 
 Normalisation = Literal["running", "per_image"]
 Start = Literal["he", "released"]

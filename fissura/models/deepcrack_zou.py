@@ -24,8 +24,8 @@ LEAST_SIDE = 32
 ENCODER = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 DECODER = ((1, 1), (2, 1), (4, 4, 2), (8, 8, 4), (8, 8, 8))
 """Output channels of each convolution, stages 1 to 5, in multiples of the base width."""
-MOST_WIDTH = 512
-"""Far beyond any use; a model file must not make us build a network that fills the memory."""
+MOST_WIDTH = 128
+"""Twice the published width, at which a network takes four times its memory."""
 
 COARSEST_FIRST = (5, 4, 3, 2, 1)
 SIDES = ("side1", "side2", "side3", "side4", "side5")

@@ -24,7 +24,7 @@ DILATIONS = (1, 1, 2, 4)
 GRIDS = (1, 2, 3, 6)
 STRIDE = 8
 MOST_WIDTH = 128
-"""Far beyond any use; a model file must not make us build a network that fills the memory."""
+"""Twice the published width, at which a network takes four times its memory."""
 
 
 class Features(nn.Module):

@@ -31,7 +31,7 @@ SKIPS = ("dec5", "dec4", "dec3", "dec2")
 DROPOUT = 0.2
 STRIDE = 64
 MOST_WIDTH = 128
-"""Far beyond any use; a model file must not make us build a network that fills the memory."""
+"""Twice the published width, at which a network takes four times its memory."""
 
 Dropout = Literal["training", "always", "off"]
 

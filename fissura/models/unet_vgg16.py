@@ -32,7 +32,7 @@ BLOCKS: dict[str, dict[str, tuple[int, int]]] = {
 }
 """Middle and output channels of each decoder block, in halves of the base width."""
 MOST_WIDTH = 128
-"""Far beyond any use; a model file must not make us build a network that fills the memory."""
+"""Twice the published width, at which a network takes four times its memory."""
 
 
 class UNetVGG16(nn.Module):

@@ -19,9 +19,10 @@ from pathlib import Path, PurePosixPath
 from fissura.types import InputError
 from fissura.weights.pickles import (
     ITEM_BYTES,
-    Foreign,
+    Pickles,
     Storage,
     UnreadableError,
+    plainly,
     told,
     unpickle,
 )
@@ -29,8 +30,10 @@ from fissura.weights.pickles import (
 MAX_FILE_BYTES = 4 * 2**30
 MAX_TENSOR_BYTES = 2**30
 MAX_PICKLE_BYTES = 64 * 2**20
+MAX_ENTRIES = 20_000
+"""Of a zip file: ten times a large network's."""
 MAX_DIRECTORY_BYTES = 2 * 2**20
-"""Of a zip file's list of entries: room for 20,000, ten times a large network's."""
+"""Of their list, which is read before they can be counted."""
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # What torch wrote first for years.
 LEGACY_PROTOCOL = 1001
 
@@ -54,6 +57,9 @@ _DAMAGED = (
     *(struct.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, MemoryError),
 )
 """What reading nonsense can lead to; none of it has a side effect."""
+
+
+_TOO_MANY = "has more entries than any checkpoint and is refused"
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ class _Bounded(io.FileIO):
         if size is None or size < 0:
             size = self.size - self.tell()
         if size > MAX_DIRECTORY_BYTES:
-            raise UnreadableError("has more entries than any checkpoint and is refused")
+            raise UnreadableError(_TOO_MANY)
         return super().read(size) or b""
 
     def section(self, start: int, size: int) -> bytes:
@@ -158,6 +164,8 @@ def _open_zip(file: _Bounded) -> tuple[object, dict[str, _Place]]:
     file.seek(0)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
+    if len(entries) > MAX_ENTRIES:
+        raise UnreadableError(_TOO_MANY)
     by_name = {entry.filename: entry for entry in entries}
     for entry in entries:
         _refuse_entry(entry)
@@ -178,7 +186,7 @@ def _open_zip(file: _Bounded) -> tuple[object, dict[str, _Place]]:
     pickle = places[f"{roots[0]}/data.pkl"]
     if pickle.size > MAX_PICKLE_BYTES:
         raise UnreadableError("has a longer description of itself than any checkpoint")
-    tree = unpickle(io.BytesIO(file.section(pickle.start, pickle.size)))
+    tree = unpickle(Pickles(file.section(pickle.start, pickle.size)))
     start = f"{roots[0]}/data/"
     return tree, {k.removeprefix(start): v for k, v in places.items() if k.startswith(start)}
 
@@ -209,7 +217,7 @@ def _place(file: _Bounded, entry: zipfile.ZipInfo) -> _Place:
 
 def _open_legacy(file: _Bounded) -> tuple[object, dict[str, _Place]]:
     """Five pickles (magic, version, machine, tree, keys), then each storage's count and numbers."""
-    data = io.BytesIO(file.section(0, MAX_PICKLE_BYTES))
+    data = Pickles(file.section(0, MAX_PICKLE_BYTES))
     magic = unpickle(data)
     if magic != LEGACY_MAGIC:
         raise UnreadableError(_no_checkpoint(magic))
@@ -235,5 +243,5 @@ def _open_legacy(file: _Bounded) -> tuple[object, dict[str, _Place]]:
 
 
 def _no_checkpoint(found: object) -> str:
-    what = str(found) if isinstance(found, Foreign) else f"a {type(found).__name__}"
+    what = plainly(found)
     return f"is a pickle that holds {what}, not a torch checkpoint; nothing in it was run"

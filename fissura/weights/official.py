@@ -28,7 +28,14 @@ from fissura.weights.imagenet import (
     from_imagenet,
 )
 from fissura.weights.network import load_module, new_card, save_safetensors
-from fissura.weights.pickles import Foreign, Storage, StoredTensor, UnreadableError, told
+from fissura.weights.pickles import (
+    Foreign,
+    Storage,
+    StoredTensor,
+    UnreadableError,
+    plainly,
+    told,
+)
 from fissura.weights.unets import (
     card_notes,
     complete_arguments,
@@ -37,6 +44,8 @@ from fissura.weights.unets import (
 )
 
 CONTAINERS = ("state_dict", "model")
+MOST_SHARED = 8
+"""How many names a number may have on average; in a U-Net's encoder it has two."""
 HEADS = {"cgnet": "decode_head."}
 """Names of the last layer, which may be one of other classes where that is asked for."""
 
@@ -84,6 +93,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         entries = _entries(checkpoint.tree)
         reader = _TensorReader(checkpoint)
         state = {name: reader.tensor(name, value) for name, value in entries.items()}
+        reader.check_sharing(state)
     prefix = "module."
     if all(name.startswith(prefix) for name in state):
         state = {name.removeprefix(prefix): values for name, values in state.items()}
@@ -101,13 +111,24 @@ def _entries(tree: object) -> dict[str, object]:
         )
     if isinstance(tree, dict) and any(isinstance(x, StoredTensor | Foreign) for x in tree.values()):
         return tree
-    raise UnreadableError(f"holds no state dict but {_described(tree)}; nothing in it was run")
+    raise UnreadableError(
+        f"holds no state dict but {_described(tree)}; nothing in it was run{_mend(tree)}"
+    )
 
 
 def _described(tree: object) -> str:
     if isinstance(tree, dict):
         return f"a dictionary of {_some([*map(told, tree)])}" if tree else "an empty dictionary"
-    return str(tree) if isinstance(tree, Foreign) else f"a {type(tree).__name__}"
+    return plainly(tree)
+
+
+def _mend(tree: object) -> str:
+    """What to do where a state dict stands under another name."""
+    for name, inner in tree.items() if isinstance(tree, dict) else ():
+        if isinstance(inner, dict) and any(isinstance(x, StoredTensor) for x in inner.values()):
+            key = told(name)
+            return f"; save what is under {key} by itself: torch.save(checkpoint[{key}], FILE)"
+    return ""
 
 
 class _TensorReader:
@@ -129,6 +150,12 @@ class _TensorReader:
         except UnreadableError as reason:
             raise UnreadableError(f"entry {told(name)} {reason}") from None
         return row.as_strided(stored.size, stored.stride, stored.offset)
+
+    def check_sharing(self, state: Mapping[str, Tensor]) -> None:
+        """Refuses so many names for the same numbers that going through them would take long."""
+        stored = sum(len(row) for row in self._rows.values())
+        if sum(values.numel() for values in state.values()) > MOST_SHARED * stored:
+            raise UnreadableError("has the same numbers under many names and is refused")
 
     def _row(self, storage: Storage) -> Tensor:
         if storage not in self._rows:

@@ -7,13 +7,22 @@ other class and function into an inert `Foreign`, whatever the pickle then does 
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
-MAX_OPCODES = 500_000
-"""A checkpoint with its optimiser has some 100,000; this many take half a second."""
+MAX_OPCODES = 300_000
+"""Of all pickles of a file. With its optimiser a checkpoint has some 100,000."""
+MAX_ARGUMENT_BYTES = 16 * 2**20
+"""Of one text or row of bytes; the longest are a training's logs."""
+MOST_TEXT = 1000
+"""Longer text is neither a name nor of any use here, and is not kept."""
+MAX_TEXT = 10_000_000
+"""Characters that are kept of one file; each may take four bytes."""
+MOST_NAME = 400
+"""Of a class with its module."""
 MOST_AXES = 8
 MOST_NUMBERS = 2**40
 """Above this a count is nonsense, and arithmetic with it could be made slow."""
@@ -42,19 +51,30 @@ class UnreadableError(ValueError):
     """Why a file is refused, as the rest of a sentence that begins with its name."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Foreign:
-    """Stands for a class, a function or an object of one that is not ours to know."""
+    """Stands for a class, a function or an object of one that is not ours to know.
+
+    `note` is one of ours and constant: what is put together while reading could be made to grow.
+    """
 
     name: str
     note: str = ""
     is_network: bool = False
 
     def __str__(self) -> str:
-        return self.note or f"an object of {told(self.name.replace(' ', '.'))}"
+        named = f"an object of {told(self.name.replace(' ', '.'))}" if self.name else ""
+        return f"{self.note} {named}".strip()
 
 
-@dataclass(frozen=True)
+class LongText:
+    """Stands for a text, or a row of bytes, that is not kept."""
+
+
+LONG_TEXT = LongText()
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """A row of numbers that stands outside the pickle under `key`."""
 
@@ -63,7 +83,7 @@ class Storage:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredTensor:
     """A tensor as the file describes it; whether its storage is that long is not checked yet."""
 
@@ -78,18 +98,75 @@ def told(name: str) -> str:
     return repr(name if len(name) <= 80 else name[:77] + "...")
 
 
-def unpickle(file: BinaryIO, storages: dict[str, Storage] | None = None) -> object:
+_PLAINLY: tuple[tuple[Any, str], ...] = (
+    (LongText, "a long text"),
+    (StoredTensor, "a single tensor"),
+    (Storage, "a row of numbers"),
+    (dict, "a dictionary"),
+    ((list, tuple), "a list"),
+    (str, "text"),
+    ((bytes, bytearray), "bytes"),
+    (bool, "true or false"),
+    ((int, float), "a number"),
+)
+
+
+def plainly(found: object) -> str:
+    """What something read is, in words for a message."""
+    if found is None:
+        return "nothing"
+    if isinstance(found, Foreign):
+        return str(found)
+    return next(words for kinds, words in _PLAINLY if isinstance(found, kinds))
+
+
+class Pickles(io.BytesIO):
+    """The pickles of one file, one after the other, and how much of them may still be read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.opcodes_left = MAX_OPCODES
+        self.text_left = MAX_TEXT
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As asked for by an instruction of the pickle."""
+        if size is not None and size > MAX_ARGUMENT_BYTES:
+            raise UnreadableError("holds a longer text than any checkpoint and is refused")
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """A line of a pickle in text form."""
+        return super().readline(MAX_ARGUMENT_BYTES)
+
+    def count_opcode(self) -> None:
+        """One instruction more."""
+        self.opcodes_left -= 1
+        if self.opcodes_left < 0:
+            raise UnreadableError("is longer than any checkpoint and is refused")
+
+    def kept(self, value: object) -> object:
+        """A value to be kept, which is counted, or a stand-in where it is a long text."""
+        if not isinstance(value, str | bytes | bytearray):
+            return value
+        if len(value) > MOST_TEXT:
+            return LONG_TEXT
+        self.text_left -= len(value)
+        if self.text_left < 0:
+            raise UnreadableError("holds more text than any checkpoint and is refused")
+        return value
+
+
+def unpickle(file: Pickles, storages: dict[str, Storage] | None = None) -> object:
     """The next pickle in `file` as dict, list, tuple, text, number, StoredTensor or Foreign.
 
     What it says about storages is added to `storages`.
     """
     machine = _Machine({} if storages is None else storages)
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if count == MAX_OPCODES:
-            raise UnreadableError("is longer than any checkpoint and is refused")
+    for opcode, argument, _ in pickletools.genops(file):
+        file.count_opcode()
         name = opcode.name
         if name in _VALUES:
-            machine.push(argument)
+            machine.push(file.kept(argument))
         elif name in _FRESH:
             machine.push(_FRESH[name]())
         elif name in _STEPS:
@@ -161,6 +238,8 @@ class _Machine:
 def _entries(items: list[Any]) -> dict[str, Any]:
     """Keys and values in turn. Only names: other keys are of no use here, and slow if chosen so."""
     pairs = zip(items[::2], items[1::2], strict=True)
+    if any(key is LONG_TEXT for key in items[::2]):
+        raise UnreadableError("has an entry whose name is longer than any checkpoint's")
     return {key: value for key, value in pairs if isinstance(key, str)}
 
 
@@ -182,13 +261,14 @@ def _dictionary(arguments: tuple[Any, ...]) -> dict[str, Any]:
     return entries
 
 
+_NO_TENSOR = "a tensor of numbers that are not stored as such"
+
+
 def _tensor(arguments: tuple[Any, ...]) -> object:
     """From storage, offset, size and stride; hooks and the like are left behind."""
     storage, offset, size, stride = arguments[:4]
     if not isinstance(storage, Storage):
-        return Foreign(
-            "", f"a tensor over {storage if isinstance(storage, Foreign) else 'nothing'}"
-        )
+        return Foreign(storage.name if isinstance(storage, Foreign) else "", _NO_TENSOR)
     axes = [*zip(size[:MOST_AXES], stride[:MOST_AXES], strict=True)]
     numbers = (offset, *(number for axis in axes for number in axis))
     sound = all(isinstance(n, int) and 0 <= n < MOST_NUMBERS for n in numbers)
@@ -199,7 +279,10 @@ def _tensor(arguments: tuple[Any, ...]) -> object:
 
 def _typed_tensor(arguments: tuple[Any, ...]) -> object:
     """A tensor with attributes of its own: (what makes it, its class, arguments, attributes)."""
-    return _made(arguments[0], arguments[2])
+    made_of = arguments[0]
+    if isinstance(made_of, Foreign) and _KNOWN.get(made_of.name) is _typed_tensor:
+        return Foreign("", _NO_TENSOR)  # One within another, as none is saved, could go on and on.
+    return _made(made_of, arguments[2])
 
 
 _KNOWN: dict[str, Callable[[tuple[Any, ...]], object]] = {
@@ -213,9 +296,16 @@ _KNOWN: dict[str, Callable[[tuple[Any, ...]], object]] = {
 }
 
 
+MOST_PARTS = 6
+"""Of a reference. It is taken apart, which a long one would make slow."""
+
+
 def _outside(machine: _Machine, _: object) -> None:
     """A reference to what stands outside: ("storage", class, key, device, count[, view])."""
-    kind, made_of, *rest = machine.stack.pop()
+    reference = machine.stack.pop()
+    if not isinstance(reference, tuple) or len(reference) > MOST_PARTS:
+        raise TypeError("no reference")
+    kind, made_of, *rest = reference
     if kind == "module":  # The class, with its source code, of a network pickled as a whole.
         machine.push(made_of)
         return
@@ -234,15 +324,21 @@ def _outside(machine: _Machine, _: object) -> None:
     machine.push(storage)
 
 
+def _foreign(name: str) -> Foreign:
+    if len(name) > MOST_NAME:
+        raise UnreadableError("names a class by more than any name and is refused")
+    return Foreign(name)
+
+
 def _named(machine: _Machine, _: object) -> None:
     module, name = machine.top(2)
     if not (isinstance(module, str) and isinstance(name, str)):
         raise TypeError("names are text")
-    machine.push(Foreign(f"{module} {name}"))
+    machine.push(_foreign(f"{module} {name}"))
 
 
 def _instance(machine: _Machine, name: str) -> None:
-    machine.call(Foreign(name), tuple(machine.to_mark()))
+    machine.call(_foreign(name), tuple(machine.to_mark()))
 
 
 def _object(machine: _Machine, _: object) -> None:
@@ -290,7 +386,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "GET": lambda m, place: m.push(m.memo[place]),
     "BINGET": lambda m, place: m.push(m.memo[place]),
     "LONG_BINGET": lambda m, place: m.push(m.memo[place]),
-    "GLOBAL": lambda m, name: m.push(Foreign(name)),
+    "GLOBAL": lambda m, name: m.push(_foreign(name)),
     "STACK_GLOBAL": _named,
     "REDUCE": lambda m, _: m.call(*m.top(2)),
     "NEWOBJ": lambda m, _: m.call(*m.top(2)),
