@@ -164,13 +164,17 @@ class TorchEngine:
             import safetensors  # noqa: F401
             import torch
 
+            from fissura.models.deepcrack_zou import Unpool
             from fissura.weights.network import Deployed, load_module
         except ImportError:
             raise _missing("torch", "train") from None
         torch.set_num_threads(threads)
         network, self.card = load_module(path)
         deployed: Any = Deployed(network, self.card)
-        self._network = deployed.to(memory_format=torch.channels_last)
+        # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
+        unpools = any(isinstance(module, Unpool) for module in network.modules())
+        self._form = torch.contiguous_format if unpools else torch.channels_last
+        self._network = deployed.to(memory_format=self._form)
         self._bf16 = precision == "bf16"
 
     def run(self, image: UInt8Image) -> Outputs:
@@ -179,7 +183,8 @@ class TorchEngine:
 
         bf16 = torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
         try:
-            batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2).float()
+            batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)
+            batch = batch.float().contiguous(memory_format=self._form)
             with torch.inference_mode(), bf16:
                 outputs = self._network(batch)
         except RuntimeError as error:  # torch's allocator says so when memory runs out

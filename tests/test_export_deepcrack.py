@@ -197,3 +197,23 @@ def test_full_networks_export_within_the_tolerance(tmp_path, name):
     save_safetensors(network, new_card(name), tmp_path / "full.safetensors")
     own, plain = ((tmp_path / f"full.{kind}").stat().st_size for kind in ("onnx", "safetensors"))
     assert own < 1.01 * plain
+
+
+@pytest.mark.parametrize("grey", [0, 137, 255])
+def test_torch_keeps_to_the_first_of_equals_on_an_even_picture(tmp_path, grey):
+    from fissura.benchmark import NaiveEngine
+    from fissura.models import MODELS
+    from fissura.weights.network import new_card, save_safetensors
+
+    torch.manual_seed(1)
+    network = MODELS["deepcrack_zou"](width=8)
+    for values in network.parameters():
+        if values.ndim == 1:
+            torch.nn.init.normal_(values, std=0.1)
+    path = tmp_path / "zou.safetensors"
+    save_safetensors(network, new_card("deepcrack_zou", {"width": 8}), path)
+    picture = np.full((33, 47, 3), grey, np.uint8)
+    engines = open_engine(path, "torch", threads=1), NaiveEngine(path, 1)
+    one, other = (engine.run(picture) for engine in engines)
+    for name, values in other.items():
+        np.testing.assert_allclose(one[name], values, atol=1e-4, err_msg=name)
