@@ -59,7 +59,7 @@ class GuidedSettings(Settings):
     """
 
     radius_px: int = Field(default=1, ge=1, le=100)
-    eps: float = Field(default=1e-3, gt=0, le=1)
+    eps: float = Field(default=1e-3, ge=1e-8, le=1)
 
 
 class CrfSettings(Settings):

@@ -25,25 +25,19 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from fissura import netpbm
 from fissura.pixels import BAND_ROWS, Pixels, alpha_note, on_white, to_rgb, upright, value_range
-from fissura.sources import IMAGE_SUFFIXES, SUFFIX_FORMATS, find_images, shown
+from fissura.sources import (
+    FOREIGN_SIGNATURES,
+    IMAGE_SUFFIXES,
+    SIGNATURES,
+    SUFFIX_FORMATS,
+    find_images,
+    shown,
+)
 from fissura.types import Frame, InputError, UInt8Image
 
 MAX_PIXELS = 200_000_000
-SIGNATURES = (
-    ("JPEG", rb"\xff\xd8\xff"),
-    ("PNG", rb"\x89PNG\r\n\x1a\n"),
-    ("TIFF", rb"II[*+]\0|MM\0[*+]"),
-    ("WEBP", rb"RIFF....WEBP"),
-    ("BMP", rb"BM"),
-)
-FOREIGN_SIGNATURES = (
-    ("a GIF", rb"GIF8"),
-    ("a PDF", rb"%PDF"),
-    ("a HEIC or AVIF picture or a video", rb"....ftyp"),
-    ("a JPEG 2000 picture", rb"\0\0\0\x0cjP|\xff\x4f\xff\x51"),
-    ("an SVG drawing or a web page", rb"\s*<"),
-)
 TAG_WIDTH, TAG_HEIGHT, TAG_BITS, TAG_PHOTOMETRIC = 256, 257, 258, 262
 TAG_ORIENTATION, TAG_GPS = 274, 0x8825
 WHITE_IS_ZERO = 0
@@ -70,7 +64,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read one picture upright as 8-bit RGB; `notes` of the Frame say what had to be mended.
 
     Raises InputError, one sentence with the file and the mend, for whatever is not a whole JPEG,
-    PNG, TIFF, BMP or WebP picture of at most `max_pixels`.
+    PNG, TIFF, BMP, WebP, PPM or PGM picture of at most `max_pixels`.
     """
     path = Path(path)
     name = shown(path)
@@ -134,7 +128,7 @@ def _sniff(head: bytes, name: str) -> str:
         if re.match(signature, head, re.DOTALL):
             raise InputError(f"{name}: is {kind}; convert it to JPEG, PNG or TIFF")
     raise InputError(
-        f"{name}: is not a JPEG, PNG, TIFF, BMP or WebP picture, whatever its name says; "
+        f"{name}: is not a JPEG, PNG, TIFF, BMP, WebP or PPM picture, whatever its name says; "
         "convert it or leave it out"
     )
 
@@ -205,6 +199,8 @@ def _decode(file: BinaryIO, form: str, head: bytes, check: SizeCheck) -> _Stored
         turn = _turn(tags.get(TAG_ORIENTATION))
         return _Stored(_decode_deep(file), 1, None, _pages(tags) + _turn_note(turn))
     check(image.size)
+    if form == "PPM":
+        return _Stored(netpbm.decode(image, file), 1, None, ())
     if form == "JPEG":
         _check_jpeg_length(image, file)
     image.load()

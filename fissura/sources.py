@@ -16,8 +16,24 @@ SUFFIX_FORMATS = {
     **dict.fromkeys((".bmp", ".dib"), "BMP"),
     ".png": "PNG",
     ".webp": "WEBP",
+    **dict.fromkeys((".ppm", ".pgm"), "PPM"),
 }
 IMAGE_SUFFIXES = frozenset(SUFFIX_FORMATS)
+SIGNATURES = (
+    ("JPEG", rb"\xff\xd8\xff"),
+    ("PNG", rb"\x89PNG\r\n\x1a\n"),
+    ("TIFF", rb"II[*+]\0|MM\0[*+]"),
+    ("WEBP", rb"RIFF....WEBP"),
+    ("BMP", rb"BM"),
+    ("PPM", rb"P[56]\s"),
+)
+FOREIGN_SIGNATURES = (
+    ("a GIF", rb"GIF8"),
+    ("a PDF", rb"%PDF"),
+    ("a HEIC or AVIF picture or a video", rb"....ftyp"),
+    ("a JPEG 2000 picture", rb"\0\0\0\x0cjP|\xff\x4f\xff\x51"),
+    ("an SVG drawing or a web page", rb"\s*<"),
+)
 
 
 def find_images(sources: Sequence[str | Path], recursive: bool = False) -> list[Path]:

@@ -91,6 +91,8 @@ def seeds() -> dict[str, bytes]:
         "float.tif": encoded(grey_float, "TIFF"),
         "rgb.bmp": encoded(image, "BMP"),
         "palette.bmp": encoded(image.quantize(16), "BMP"),
+        "rgb.ppm": encoded(image, "PPM"),
+        "grey16.pgm": encoded(grey16, "PPM"),
         "lossy.webp": encoded(image, "WEBP", exif=located()),
         "lossless.webp": encoded(alpha, "WEBP", lossless=True),
     }

@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fakes import GENERATORS, faults, pairs
+from fakes import GENERATORS, deepcrack537, faults, khanhha, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from fissura.datasets import DATASETS, grouping, listing, open_dataset
+from fissura.datasets.check import check
 from fissura.datasets.held_back import held_back, known_overlaps, same_place
 from fissura.datasets.stats import rough_width, stats, table
 from fissura.datasets.truth import read_mask
@@ -154,6 +155,41 @@ class TestSplits:
     )
     def test_photograph_of_a_stem(self, dataset: str, stem: str, photograph: str) -> None:
         assert grouping.photograph(dataset, stem) == photograph
+
+
+class TestDoubles:
+    def test_two_pictures_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        pairs.generate(tmp_path, 2)
+        first = sorted((tmp_path / "images").iterdir())[0]
+        first.with_suffix(".png").write_bytes(first.read_bytes())
+        with pytest.raises(InputError, match=rf"shares the name '{first.stem}' with"):
+            open_dataset(tmp_path)
+
+    def test_two_stems_up_to_the_first_dot_are_refused(self, tmp_path: Path) -> None:
+        deepcrack537.write(tmp_path, "train", "a", 1)
+        for stem in ("a.b", "a.c"):
+            (tmp_path / "train_img" / f"{stem}.jpg").write_bytes(
+                (tmp_path / "train_img" / "a.jpg").read_bytes()
+            )
+        with pytest.raises(InputError, match=r"a\.c\.jpg|a\.b\.jpg"):
+            open_dataset(tmp_path)
+
+    def test_two_masks_of_one_picture_are_refused(self, tmp_path: Path) -> None:
+        pairs.generate(tmp_path, 2)
+        first = sorted((tmp_path / "masks").iterdir())[0]
+        first.with_stem(f"{first.stem}_mask").write_bytes(first.read_bytes())
+        with pytest.raises(InputError, match="shares the name"):
+            open_dataset(tmp_path)
+
+    def test_one_name_in_two_parts_is_refused_and_named(self, tmp_path: Path) -> None:
+        for side in ("train", "test"):
+            khanhha.write(tmp_path, side, "CFD_007", len(side))
+        with pytest.raises(InputError, match="shares the name 'CFD_007'"):
+            open_dataset(tmp_path)
+        found = [one for one in check(tmp_path) if one.kind == "ambiguous_pair"]
+        assert [one.files for one in found] == [
+            ("train/images/CFD_007.jpg", "test/images/CFD_007.jpg")
+        ]
 
 
 class TestMasks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -19,86 +18,6 @@ from fissura.types import InputError
 
 def kinds(root: Path, dataset: str | None = None) -> dict[str, Finding]:
     return {finding.kind: finding for finding in check(root, dataset)}
-
-
-class TestIndexFiles:
-    def one(self, root: Path, line: Callable[[str, str], str], name: str = "a") -> None:
-        """A set of one sample whose index line is made of its two paths."""
-        paths = crack_index.write(root, name, 1)
-        (root / "test_index.txt").write_text(f"\n{line(*paths)}\n \n", "utf-8")
-
-    @pytest.mark.parametrize(
-        "line",
-        [
-            lambda a, b: f"{a} {b}",
-            lambda a, b: f"  {a}\t {b}  ",
-            lambda a, b: f"./{a} x/../{b}",
-            lambda a, b: f"/home/someone/CrackTree/{a} /home/someone/CrackTree/{b}",
-            lambda a, b: f"D:\\sets\\{a} D:\\sets\\{b}".replace("/", "\\"),
-            lambda a, b: f"'{a}' \"{b}\"",
-            lambda a, b: f"{Path(a).name} {Path(b).parent.name}/{Path(b).name}",
-        ],
-        ids=["plain", "tab", "dots", "elsewhere", "windows", "quotes", "tails"],
-    )
-    def test_ways_to_write_a_line(self, line: Callable[[str, str], str], tmp_path: Path) -> None:
-        self.one(tmp_path, line)
-        samples = open_dataset(tmp_path, split="test")
-        assert samples.names == ["a"]
-        assert samples[0].mask is not None
-
-    @pytest.mark.parametrize(
-        "line", [lambda a, b: f"{a} {b}", lambda a, b: f"{a}\t{b}", lambda a, b: f'"{a}" "{b}"']
-    )
-    def test_spaces_in_paths(self, line: Callable[[str, str], str], tmp_path: Path) -> None:
-        self.one(tmp_path, line, name="wall 3 left")
-        assert open_dataset(tmp_path).names == ["wall 3 left"]
-
-    @pytest.mark.parametrize(
-        ("line", "says"),
-        [
-            (lambda a, b: f"{a} {b}\n{a}", "line 3: holds one path"),
-            (lambda a, b: f"{a} {b}\n\n{a} nobody.png", "line 4: no mask 'nobody.png'"),
-            (lambda a, b: f"nobody.jpg {b}", "line 2: no picture 'nobody.jpg'"),
-            (lambda a, b: f"{a} {b} more words.png", "line 2: splits at no one space"),
-            (lambda a, b: f"../../etc/x.jpg {b}", "line 2: no picture"),
-            (lambda a, b: f"{a} {b}\n{'a.jpg ' * 2000}", "line 3: over 4096 characters"),
-        ],
-        ids=["one", "no mask", "no picture", "spaces", "outside", "long"],
-    )
-    def test_a_wrong_line_is_named(
-        self, line: Callable[[str, str], str], says: str, tmp_path: Path
-    ) -> None:
-        self.one(tmp_path, line)
-        with pytest.raises(InputError, match=rf"test_index\.txt: {says}"):
-            open_dataset(tmp_path)
-        assert says in kinds(tmp_path)["bad_index"].message
-
-    def test_two_files_that_fit_are_an_error(self, tmp_path: Path) -> None:
-        self.one(tmp_path, lambda a, b: f"/elsewhere/{Path(a).name} {b}")
-        crack_index.write(tmp_path / "again", "a", 2)
-        with pytest.raises(InputError, match=r"line 2: '/elsewhere/a.jpg' may mean"):
-            open_dataset(tmp_path)
-
-    def test_two_labels_of_one_picture_are_an_error(self, tmp_path: Path) -> None:
-        crack_index.write(tmp_path, "b", 2)
-        self.one(tmp_path, lambda a, b: f"{a} {b}\n{a} {b.replace('a.png', 'b.png')}")
-        with pytest.raises(InputError, match=r"two labels for a\.jpg"):
-            open_dataset(tmp_path)
-
-    def test_an_index_that_is_not_text(self, tmp_path: Path) -> None:
-        self.one(tmp_path, lambda a, b: f"{a} {b}")
-        index = tmp_path / "test_index.txt"
-        index.write_bytes(index.read_bytes() + b"\xff\xfe\x00")
-        with pytest.raises(InputError, match="UTF-8"):
-            open_dataset(tmp_path)
-
-    @pytest.mark.parametrize("pictures", [".", "lists/.."], ids=["set", "folder"])
-    def test_an_index_in_a_folder_of_its_own(self, pictures: str, tmp_path: Path) -> None:
-        (tmp_path / "lists").mkdir()
-        paths = crack_index.write(tmp_path, "a", 1)
-        line = " ".join(f"{pictures}/{path}" for path in paths)
-        (tmp_path / "lists" / "val_example.txt").write_text(line)
-        assert open_dataset(tmp_path, split="val").names == ["a"]
 
 
 class TestIndexSets:
@@ -131,8 +50,11 @@ class TestIndexSets:
         broken = sorted((tmp_path / "region").iterdir())
         save(broken[0], np.zeros((64, 96), np.uint8))
         save(broken[1], np.full((32, 48), 255, np.uint8))
+        samples = open_dataset(tmp_path)
+        with pytest.raises(InputError, match=rf"{broken[0].name}: the region mask is empty"):
+            samples[0]
         with pytest.raises(InputError, match="region mask is 48×32"):
-            list(open_dataset(tmp_path))
+            samples[1]
         broken[2].unlink()
         with pytest.raises(InputError, match="no region mask"):
             open_dataset(tmp_path)
@@ -371,6 +293,20 @@ class TestCrack500:
         crack500.write(tmp_path / "testcrop", "20170101_120000_1_361", 2)
         crack500.write(tmp_path / "testcrop", "20170101_120009_1_361", 3)
         assert len(kinds(tmp_path)["photograph_leak"].files) == 2
+
+    def test_a_png_beside_the_photograph_is_no_picture(self, tmp_path: Path) -> None:
+        stem = "20170101_120000_1_1"
+        image, mask = crack500.write(tmp_path / "traincrop", stem, 1)
+        _, other = crack500.write(tmp_path / "traincrop", stem, 1, "_mask")
+        with pytest.raises(InputError, match=rf"{other.name}: shares the name '{stem}'"):
+            open_dataset(tmp_path)
+        assert set(kinds(tmp_path)) == {"ambiguous_pair"}
+        other.unlink()
+        assert open_dataset(tmp_path).paths == [image]
+        mask.unlink()
+        crack500.write(tmp_path / "traincrop", stem, 1, "_mask")
+        image.rename(image.with_suffix(".png"))
+        assert open_dataset(tmp_path).paths == [image.with_suffix(".png")]
 
     def test_one_name_in_two_parts(self, tmp_path: Path) -> None:
         for seed, side in enumerate(("train", "test")):

@@ -1,4 +1,4 @@
-"""Refinement of crack maps: filters against their formulas, and the way through the pipeline."""
+"""Refinement of crack maps: ranges, tiles, the random field, and the way through the pipeline."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from toy_model import write_toy_model
 from typer.testing import CliRunner
@@ -23,19 +21,8 @@ from fissura.evaluate import EvaluateSettings, evaluate
 from fissura.pipeline import choose_tile, crack_map, resolve
 from fissura.refine import OWN_THRESHOLDS, REFINERS, SIDE_GUIDED, refine
 from fissura.refine import guided_filter as guided
-from fissura.refine.guided_filter import guided_filter
 from fissura.types import FloatMap, InputError, UInt8Image
 from fissura.weights import ModelCard
-
-sides = st.integers(1, 24)
-radii = st.integers(1, 6)
-seeds = st.integers(0, 1000)
-epsilons = st.floats(1e-3, 1)
-
-
-def maps(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.random((height, width)), rng.random((height, width))
 
 
 def wall(seed: int, height: int = 60, width: int = 80) -> tuple[FloatMap, UInt8Image]:
@@ -73,64 +60,6 @@ class SideNetwork:
         self.seen.append((image.shape[0], image.shape[1]))
         darkness = ((110 - image.mean(2)) / 20).astype(np.float32)[None]
         return {"logits": darkness, "side1": darkness / 2 - 1}
-
-
-# ---- the filter ----------------------------------------------------------------------------
-
-
-def formula(guide: np.ndarray, source: np.ndarray, radius: int, eps: float) -> np.ndarray:
-    """The definition, window by window."""
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        padded = np.pad(values, radius, mode="symmetric")
-        side = 2 * radius + 1
-        return np.lib.stride_tricks.sliding_window_view(padded, (side, side)).mean((2, 3))
-
-    variance = mean(guide**2) - mean(guide) ** 2
-    a = (mean(guide * source) - mean(guide) * mean(source)) / (variance + eps)
-    return mean(a) * guide + mean(mean(source) - a * mean(guide))
-
-
-@given(seeds, st.integers(7, 24), st.integers(7, 24), radii, epsilons)
-@settings(max_examples=40, deadline=None)
-def test_the_filter_is_its_formula(seed, height, width, radius, eps):
-    guide, source = maps(seed, height, width)
-    want = formula(guide, source, radius, eps)
-    np.testing.assert_allclose(guided_filter(guide, source, radius, eps), want, atol=1e-9)
-    single = guided_filter(guide.astype(np.float32), source.astype(np.float32), radius, eps)
-    assert single.dtype == np.float32
-    np.testing.assert_allclose(single, want, atol=2e-3)
-
-
-@given(seeds, sides, sides, radii, epsilons, st.floats(-3, 3))
-@settings(max_examples=40, deadline=None)
-def test_the_filter_is_linear_in_its_source(seed, height, width, radius, eps, factor):
-    guide, source = maps(seed, height, width)
-    other = maps(seed + 1, height, width)[1]
-    both = guided_filter(guide, factor * source + other, radius, eps)
-    apart = factor * guided_filter(guide, source, radius, eps) + guided_filter(
-        guide, other, radius, eps
-    )
-    np.testing.assert_allclose(both, apart, atol=1e-8)
-
-
-@given(seeds, sides, sides, radii, epsilons, st.floats(-100, 100), st.floats(0.1, 10))
-@settings(max_examples=40, deadline=None)
-def test_brightness_and_contrast_of_the_guide_do_not_matter(
-    seed, height, width, radius, eps, shift, factor
-):
-    guide, source = maps(seed, height, width)
-    found = guided_filter(guide, source, radius, eps)
-    changed = guided_filter(factor * guide + shift, source, radius, eps * factor**2)
-    np.testing.assert_allclose(changed, found, atol=1e-5)
-
-
-@given(seeds, sides, sides, radii, epsilons, st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
-def test_a_constant_source_stays_constant(seed, height, width, radius, eps, value):
-    guide, _ = maps(seed, height, width)
-    found = guided_filter(guide, np.full((height, width), value), radius, eps)
-    np.testing.assert_allclose(found, value, atol=1e-9)
 
 
 # ---- every refinement ----------------------------------------------------------------------
@@ -390,6 +319,7 @@ def test_predict_takes_the_refinement_and_its_settings(tmp_path):
         (["--refine", "gided"], "setting 'refine'"),
         (["--set", "guided.radius=3"], "did you mean 'radius_px'"),
         (["--set", "crf.iterations=0"], "setting 'crf.iterations'"),
+        (["--set", "guided.eps=1e-9"], "setting 'guided.eps'"),
         (["--refine", "guided", "--method", "blackhat"], "leave it out for --method"),
     ],
 )

@@ -1,7 +1,7 @@
 """Crack500: `traincrop/`, `valcrop/`, `testcrop/` (or `traindata/`, …), masks beside the pictures.
 
-A mask is the PNG of the same stem, or `STEM_mask.png`. Index files `train.txt`, `val.txt` and
-`test.txt` of `picture mask` lines go before the folders.
+A mask is the PNG of the same stem, or `STEM_mask.png`; beside `STEM.jpg` a PNG is never a picture.
+Index files `train.txt`, `val.txt` and `test.txt` of `picture mask` lines go before the folders.
 """
 
 from __future__ import annotations
@@ -57,13 +57,17 @@ def side_folders(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _split(folder: Path) -> tuple[list[Keyed], list[Keyed]]:
-    """Pictures and masks of one folder, by stem: a PNG is a mask unless it has a mask itself."""
+    """Pictures and masks of one folder, by stem.
+
+    A PNG is a mask, unless it has a mask itself and there is no other picture of its stem.
+    """
     files = files_below(folder, MASK_SUFFIXES)
     there = {(path.parent, path.stem) for path in files}
+    other = {(path.parent, path.stem) for path in files if path.suffix.lower() != ".png"}
     pictures: list[Keyed] = []
     masks: list[Keyed] = []
     for path in files:
-        own = (path.parent, path.stem + MASK) in there
+        own = (path.parent, path.stem + MASK) in there and (path.parent, path.stem) not in other
         if path.stem.endswith(MASK):
             masks.append((path.stem.removesuffix(MASK), path))
         elif path.suffix.lower() == ".png" and not own:

@@ -2,7 +2,8 @@
 
 An index is `train_index.txt`, `test_index.txt`, `val_example.txt` or the like. Without one, a
 folder of pictures beside one whose name goes on with `_gt` (or `_label`, `_groundtruth`) and
-perhaps one with `_mask`, the region in which Stone331 is scored; `_mask` alone is the label.
+perhaps one with `_mask`, the region in which Stone331 is scored; `_mask` alone is the label. Beside
+an index a folder of masks is a region only where its name leaves no doubt.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _ROLES = (
     ("region", re.compile(r"[_-]?(?:masks?|regions?|roi)$")),
     ("picture", re.compile(r"[_-]?(?:images?|imgs?)$")),
 )
+_REGION = re.compile(r"(?:^|[_-])(?:regions?|roi)$", re.IGNORECASE)
 _LABEL_ENDING = re.compile(r"[_-](?:region|roi)$", re.IGNORECASE)
 
 
@@ -53,9 +55,9 @@ class CrackIndex(Reader):
         if not indexes:
             return [_of_folders(name, folder, roles) for name, roles in _families(folder).items()]
         part = index_part(_set_name(folder.resolve().name), folder, indexes)
-        regions = [d for d in _all_folders(folder) if _role(d.name)[1] == "region"]
         labels = {path.parent for _, path in part.masks or ()}
-        found = [pair for d in regions if d not in labels for pair in matched(part, d)]
+        regions = [one for one in _region_folders(folder) if one not in labels]
+        found = [pair for one in regions for pair in matched(part, one)]
         return [replace(part, regions=tuple(found))]
 
     @classmethod
@@ -64,9 +66,18 @@ class CrackIndex(Reader):
         return "train_index.txt with 'picture label' lines, or Stone331/ beside Stone331_gt/"
 
 
-def _all_folders(folder: Path) -> list[Path]:
-    near = folders_in(folder)
-    return [*near, *(inner for one in near for inner in folders_in(one))]
+def _region_folders(folder: Path) -> list[Path]:
+    """`region`, `roi`, or `X_mask` beside `X_gt` or `X_label`; other masks may be truths again."""
+    found = []
+    for near in [folder, *folders_in(folder)]:
+        folders = folders_in(near)
+        labelled = {base for base, role in map(_role, (d.name for d in folders)) if role == "label"}
+        for one in folders:
+            base, role = _role(one.name)
+            beside = role == "region" and base != "" and base in labelled
+            if beside or _REGION.search(one.name):
+                found.append(one)
+    return found
 
 
 def _role(name: str) -> tuple[str, str]:

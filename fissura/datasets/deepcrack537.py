@@ -16,7 +16,6 @@ from fissura.datasets.reader import Reader
 from fissura.frames import IMAGE_SUFFIXES
 
 NAME = "deepcrack537"
-PICTURES = IMAGE_SUFFIXES | {".ppm"}
 BINARY = "_binary_label"
 
 
@@ -79,12 +78,12 @@ def _test_name(stem: str, known: frozenset[str], elsewhere: AbstractSet[str]) ->
 
 
 def _pictures(folder: Path) -> list[Keyed]:
-    return [(_stem(path, folder), path) for path in files_below(folder, PICTURES)]
+    return [(_stem(path, folder), path) for path in files_below(folder, IMAGE_SUFFIXES)]
 
 
 def _labels(folder: Path) -> list[Keyed]:
     """Labels by stem; a converted copy beside the original label is left aside."""
-    found = [(_stem(path, folder), path) for path in files_below(folder, PICTURES)]
+    found = [(_stem(path, folder), path) for path in files_below(folder, IMAGE_SUFFIXES)]
     plain = {stem for stem, _ in found if not stem.endswith(BINARY)}
     bare = [(stem.removesuffix(BINARY), stem, path) for stem, path in found]
     return [(key, path) for key, stem, path in bare if stem in plain or key not in plain]

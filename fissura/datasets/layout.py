@@ -5,6 +5,7 @@ A layout turns a folder into Parts; splits.py says which names belong to a split
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ MASK_SUFFIXES = IMAGE_SUFFIXES | {".mat", ".gif"}
 VAL_FRACTION = 0.15
 VAL_SEED = 1
 MAX_LIST_BYTES = 100_000_000
+MAX_LINKED = 10_000
 
 _MASK_ENDING = re.compile(r"[_-](?:mask|masks|label|lab|gt|truth)$", re.IGNORECASE)
 
@@ -89,11 +91,50 @@ def _side_in(name: str) -> str | None:
 
 def files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     """Files of the given suffixes, whatever their case, hidden ones left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-    )
+    try:
+        return sorted(path for path in walk(folder) if _is_of(path, suffixes))
+    except OSError as error:
+        where = error.filename or folder
+        raise InputError(
+            f"{where}: cannot be listed ({error.strerror}); mend its rights"
+        ) from error
+
+
+def holds(folder: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a file of the given suffixes lies below a folder, as far as that can be seen."""
+    try:
+        return any(_is_of(path, suffixes) for path in walk(folder))
+    except OSError:
+        return False
+
+
+def _is_of(path: Path, suffixes: frozenset[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Everything below that is no folder; links to folders are followed, but never in a circle.
+
+    Links that lead into each other can multiply, so their number is limited.
+    """
+    foreign = 0
+    waiting: list[tuple[Path, frozenset[str], bool]] = [(folder, frozenset(), False)]
+    while waiting:
+        here, above, linked = waiting.pop()
+        real = os.path.realpath(here)
+        if real in above:
+            continue
+        foreign += linked
+        if foreign > MAX_LINKED:
+            raise InputError(f"{folder}: over {MAX_LINKED} folders by way of links; remove some")
+        with os.scandir(here) as found:
+            items = [(here / item.name, item.is_symlink(), item) for item in found]
+        for path, link, item in items:
+            # A link to itself raises in `item`, and is no folder to `path`.
+            if path.is_dir() if link else item.is_dir():
+                waiting.append((path, above | {real}, linked or link))
+            else:
+                yield path
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -130,9 +171,14 @@ def read_lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise InputError(f"{path}: over {MAX_LIST_BYTES} bytes is no list of pictures")
-        return path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); save it as UTF-8 text") from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    try:
+        return data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line} is not UTF-8; save the list as UTF-8") from error
 
 
 # ---- pictures in one folder, truths in another ---------------------------------------------

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
+
+import numpy as np
 
 from fissura.datasets.grouping import base_set
 from fissura.datasets.layout import (
     FOLDER_PAIRS,
     Entry,
+    Keyed,
     Part,
     entries,
     folder_pairs,
@@ -115,6 +119,8 @@ class Reader:
         image = read_image(entry.image).image
         mask = None if entry.mask is None else _same_size(entry.mask, "mask", image)
         region = None if entry.region is None else _same_size(entry.region, "region mask", image)
+        if entry.region is not None and region is not None:
+            _refuse_region(entry.region, region, mask)
         return Sample(image, mask, entry.name, entry.set, region)
 
 
@@ -126,14 +132,41 @@ def _same_size(path: Path, what: str, image: UInt8Image) -> BoolMask:
     return mask
 
 
+def _refuse_region(path: Path, region: BoolMask, mask: BoolMask | None) -> None:
+    """Nothing would be scored, or a map that is white all over would be perfect."""
+    if not region.any():
+        raise InputError(f"{path}: the region mask is empty, nothing is scored; remake it")
+    if mask is not None and not region.all() and np.array_equal(region, mask):
+        raise InputError(
+            f"{path}: the region mask is the label again, which says where the cracks are; "
+            "remake it or rename its folder"
+        )
+
+
 def _refuse_problems(parts: list[Part]) -> None:
-    """A list with a wrong line, or a region mask that is missing, is never skipped."""
+    """A wrong line of a list, two files of one name or a missing region are never skipped."""
     for part in parts:
         for path, what in part.problems:
             raise InputError(f"{path}: {what}")
+        named = {name for name, _ in part.pictures}
+        for files in (part.masks or (), part.regions):
+            _refuse_doubles(file for file in files if file[0] in named)
         regions = dict(part.regions)
         bare = [path for name, path in part.pictures if regions and name not in regions]
         if bare:
             raise InputError(
                 f"{bare[0]}: {len(bare)} of the pictures, this first, have no region mask"
+            )
+    for root in dict.fromkeys(part.root for part in parts):
+        _refuse_doubles(file for part in parts if part.root == root for file in part.pictures)
+
+
+def _refuse_doubles(files: Iterable[Keyed]) -> None:
+    """Two files under one name: a dict would keep either, a split would list both."""
+    first: dict[str, Path] = {}
+    for name, path in files:
+        other = first.setdefault(name, path)
+        if other != path:
+            raise InputError(
+                f"{path}: shares the name '{name}' with {other}; keep one of them or rename it"
             )

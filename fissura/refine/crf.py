@@ -14,7 +14,7 @@ from fissura import windows
 from fissura.config import CrfSettings, PredictSettings
 from fissura.types import FloatMap, InputError, Tile, UInt8Image
 
-TILE = 1024  # The lattice takes up to 700 bytes a pixel where colours are noise, else 260.
+TILE = 1024  # Bounds the lattice, which takes most memory where colours are noise.
 REACH = 3  # Standard deviations beyond which a kernel is taken for nought at the edge of a tile.
 LEAST_PROBABILITY = 1e-5
 

@@ -21,6 +21,7 @@ Values = NDArray[Any]  # float32 or float64
 RELEASED_RADIUS = 5
 RELEASED_EPS = 0.065
 RELEASED_THRESHOLD = 0.31
+RELEASED = {"radius_px": RELEASED_RADIUS, "eps": RELEASED_EPS, "threshold": RELEASED_THRESHOLD}
 OFFICIAL_MAX_PIXELS = 20_000_000
 TILE = 1024
 LEAST_PROBABILITY = 1e-4  # Log odds beyond it would let a sure pixel outvote its whole window.
@@ -33,7 +34,8 @@ def guided_filter(guide: Values, source: Values, radius: int, eps: float) -> Val
     a = cov(I, p)/(var(I) + eps), b = mean(p) − a·mean(I), q = mean(a)·I + mean(b).
     """
     mean_i, mean_p = _mean(guide, radius), _mean(source, radius)
-    variance = _mean(guide * guide, radius) - mean_i * mean_i
+    # Rounding may leave an even window a variance below 0, which could cancel eps.
+    variance = np.maximum(_mean(guide * guide, radius) - mean_i * mean_i, 0)
     a = (_mean(guide * source, radius) - mean_i * mean_p) / (variance + eps)
     b = mean_p - a * mean_i
     return _mean(a, radius) * guide + _mean(b, radius)

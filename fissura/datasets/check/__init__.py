@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from fissura.datasets import find_parts
-from fissura.datasets.check import crops, duplicates, files, sides, traps
+from fissura.datasets.check import crops, duplicates, files, regions, sides, traps
 from fissura.datasets.check.facts import Facts, gather
 from fissura.datasets.check.finding import Finding
 from fissura.frames import read_image
@@ -39,6 +39,8 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
         found += files.file_faults(facts, say)
     for one in sets:
         found += [*files.set_faults(one, known, say), *sides.split_faults(one, say)]
+        found += regions.region_faults(one, known, say)
+    found += files.doubled_names(sets, say)
     found += traps.named_faults(sets, side_of, say)
     found += traps.truth_faults(sets, known, say)
     readable = [known[path] for path in pictures if not known[path].error]

@@ -83,7 +83,7 @@ def stray_levels(facts: Facts) -> bool:
 def name_faults(paths: Sequence[Path], root: Path, say: Say) -> Iterator[Finding]:
     """Names that break on another system or in a list of stems."""
     folded: dict[str, list[Path]] = defaultdict(list)
-    for path in paths:
+    for path in dict.fromkeys(paths):
         below = path.relative_to(root)
         folded[below.as_posix().casefold()].append(path)
         reasons = list(_odd(below))
@@ -117,7 +117,7 @@ def _odd(path: Path) -> Iterator[str]:
 
 
 def set_faults(one: Part, known: Known, say: Say) -> Iterator[Finding]:
-    """Its masks, lists and regions, pictures without masks, masks without pictures, doubles."""
+    """Its masks and lists, pictures without masks, masks without pictures, doubles."""
     for path in dict.fromkeys(path for path, _ in one.problems):
         wrong = [what for of, what in one.problems if of == path]
         more = f" (and {len(wrong) - 1} more lines)" if len(wrong) > 1 else ""
@@ -126,8 +126,6 @@ def set_faults(one: Part, known: Known, say: Say) -> Iterator[Finding]:
         yield from mask_faults(known[path], say)
     if one.masks is not None:
         yield from _pairs(one.pictures, one.masks, known, say)
-    if one.regions:
-        yield from _regions(one, known, say)
 
 
 def _pairs(
@@ -138,17 +136,18 @@ def _pairs(
         yield from _pair(pictures_of.get(name, []), masks_of.get(name, []), known, say)
 
 
-def _regions(one: Part, known: Known, say: Say) -> Iterator[Finding]:
-    """Region masks that are missing, of another size, or empty."""
-    regions = dict(one.regions)
-    for name, path in one.pictures:
-        region = regions.get(name)
-        if region is None:
-            yield say("missing_region", "error", [path], "no region mask of this name; add it")
-            continue
-        yield from _sizes(known[path], known[region], say)
-        if not known[region].error and not set(known[region].values) - {0}:
-            yield say("empty_region", "error", [region], "nothing is scored here; remake the mask")
+def doubled_names(parts: Sequence[Part], say: Say) -> Iterator[Finding]:
+    """Pictures of one name in two parts of a set, which no split could tell apart."""
+    of_set: dict[tuple[str, Path], list[Part]] = defaultdict(list)
+    for part in parts:
+        of_set[part.name, part.root].append(part)
+    for among in of_set.values():
+        found = [by_name(part.pictures) for part in among]
+        for name in sorted({name for names in found for name in names}):
+            files = [names[name][0] for names in found if name in names]
+            if len(files) > 1:
+                message = "pictures of two parts share this name; rename one"
+                yield say("ambiguous_pair", "error", files, message)
 
 
 def by_name(files: Iterable[Keyed]) -> dict[str, list[Path]]:
@@ -168,10 +167,11 @@ def _pair(pictures: list[Path], masks: list[Path], known: Known, say: Say) -> It
         message = "several files share this name; keep one picture and one mask"
         yield say("ambiguous_pair", "error", [*pictures, *masks], message)
     else:
-        yield from _sizes(known[pictures[0]], known[masks[0]], say)
+        yield from sizes(known[pictures[0]], known[masks[0]], say)
 
 
-def _sizes(picture: Facts, mask: Facts, say: Say) -> Iterator[Finding]:
+def sizes(picture: Facts, mask: Facts, say: Say) -> Iterator[Finding]:
+    """A mask whose size is not its picture's."""
     if picture.error or mask.error or picture.size_wh == mask.size_wh:
         return
     (w, h), (a, b) = picture.size_wh, mask.size_wh

@@ -152,7 +152,7 @@ def _is_lossy(path: Path, known: Known) -> bool:
 def _thin(paths: Sequence[Path], say: Say) -> Iterator[Finding]:
     """Looks at a few masks: curves without width are no ground for overlap measures."""
     step = max(1, len(paths) // LOOKED_AT)
-    masks = [mask for mask in map(_read, paths[::step][:LOOKED_AT]) if mask is not None]
+    masks = [mask for mask in map(read_or_none, paths[::step][:LOOKED_AT]) if mask is not None]
     curves = sum(_is_curve(mask) for mask in masks)
     if len(masks) >= FEWEST and curves >= THIN_SHARE * len(masks):
         message = (
@@ -162,7 +162,8 @@ def _thin(paths: Sequence[Path], say: Say) -> Iterator[Finding]:
         yield say("thin_truth", "note", paths, message)
 
 
-def _read(path: Path) -> BoolMask | None:
+def read_or_none(path: Path) -> BoolMask | None:
+    """None where the file is damaged, which is said elsewhere."""
     try:
         return read_mask(path)
     except InputError:
@@ -185,7 +186,7 @@ def _copies(masks: Iterable[Path], say: Say) -> Iterator[Finding]:
         copy = path.with_name(f"{path.stem}{BINARY}.png")
         if copy not in copies:
             continue
-        one, other = _read(path), _read(copy)
+        one, other = read_or_none(path), read_or_none(copy)
         if one is None or other is None or not np.array_equal(one, other):
             message = "the converted copy marks other pixels than the label; convert it again"
             yield say("copies_disagree", "error", [path, copy], message)
