@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_exports import CASES, exported
 
+from fissura.benchmark import NaiveEngine
 from fissura.engines import open_engine
 from fissura.export.check import difference, differences
 from fissura.weights.files import read_metadata
@@ -201,10 +202,6 @@ def test_full_networks_export_within_the_tolerance(tmp_path, name):
 
 @pytest.mark.parametrize("grey", [0, 137, 255])
 def test_torch_keeps_to_the_first_of_equals_on_an_even_picture(tmp_path, grey):
-    from fissura.benchmark import NaiveEngine
-    from fissura.models import MODELS
-    from fissura.weights.network import new_card, save_safetensors
-
     torch.manual_seed(1)
     network = MODELS["deepcrack_zou"](width=8)
     for values in network.parameters():
