@@ -164,3 +164,37 @@ def test_overlaps_may_name_other_splits_but_no_unknown_picture(split, tmp_path):
     listed.write_text("nosuch\n", "utf-8")
     with pytest.raises(InputError, match="'nosuch', but no such picture is in the data set"):
         score(maps, split, tmp_path / "o", "mmseg", validation=None)
+
+
+def test_too_few_photographs_or_resamples_claim_nothing(tmp_path):
+    names = [f"{i}_{k}" for i in range(10) for k in range(2)]
+    data = write_set(tmp_path / "asphaltcrack300", names)
+    a, b = (write_maps(tmp_path / f"{s}", data, s, names) for s in (1.0, 0.5))
+
+    def said(members: list[str], resamples: int) -> set[str]:
+        (data / "splits").mkdir(exist_ok=True)
+        (data / "splits" / "test.txt").write_text("\n".join(members) + "\n", "utf-8")
+        changes = {"validation": None, "vs": b, "resamples": resamples, "overwrite": True}
+        report = score(a, data, tmp_path / "out", "khanhha", **changes)
+        assert report["results"][0]["groups"] == len({name[0] for name in members})
+        return {row["says"] for row in report["vs"]["scores"]}
+
+    assert all("is better by" in words for words in said(names, 200))
+    assert said(names, 199) == {"too few resamples (199) to tell"}
+    assert said(names[:18], 200) == {"too few photographs (9) to tell"}
+    assert said(names[:2], 200) == {"no interval: all pictures belong to one group"}
+
+
+def test_the_refinement_and_its_settings_are_reported(split, tmp_path):
+    maps = write_maps(tmp_path / "maps", split, 1)
+    engine = open_engine(write_toy_model(tmp_path / "toy.onnx"), threads=1)
+    predict = PredictSettings.model_validate({"refine": "guided", "guided": {"radius_px": 3}})
+    for number, source in enumerate((maps, engine)):
+        out = tmp_path / f"out{number}"
+        report = score(source, split, out, "mmseg", validation=None, predict=predict)
+        assert report["details"]["refine"] == "guided"
+        assert report["details"]["refine_settings"] == {"radius_px": 3, "eps": 0.001}
+        page = (out / "report.md").read_text("utf-8")
+        assert "Maps refined by `guided` before they were scored (radius_px 3, eps 0.001)" in page
+    score(maps, split, tmp_path / "all", "all", validation=None, predict=predict)
+    assert "Maps refined by" in (tmp_path / "all" / "protocols.md").read_text("utf-8")

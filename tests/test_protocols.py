@@ -128,7 +128,11 @@ def test_the_protocol_of_cssr_gives_its_recorded_numbers(tmp_path):
 @pytest.fixture
 def fake(tmp_path: Path) -> Path:
     """Six pairs in `data`, maps that are roughly right in `maps`, worse ones in `poor`."""
-    pairs.generate(tmp_path / "data", 6)
+    return fill(tmp_path, 6)
+
+
+def fill(tmp_path: Path, count: int) -> Path:
+    pairs.generate(tmp_path / "data", count)
     samples = open_dataset(tmp_path / "data")
     for i in range(len(samples)):
         sample, rng = samples[i], np.random.default_rng(i)
@@ -270,8 +274,9 @@ def test_the_same_maps_show_no_difference(fake, protocol):
         assert score["says"] == "no difference shown"
 
 
-def test_a_clearly_better_one_is_called_better(fake):
-    better = run(fake, "liu2019-release", vs=fake / "poor", overwrite=True)["vs"]
+def test_a_clearly_better_one_is_called_better(tmp_path):
+    fake, enough = fill(tmp_path, 10), {"overwrite": True, "resamples": 200}
+    better = run(fake, "liu2019-release", vs=fake / "poor", **enough)["vs"]
     for score in better["scores"]:
         difference = score["difference"]
         assert 0 < difference["low"] <= difference["value"] <= difference["high"]
@@ -281,7 +286,7 @@ def test_a_clearly_better_one_is_called_better(fake):
     assert "## A against B" in page
     assert better["scores"][0]["says"] in page
     args = (fake / "poor", fake / "data", None, None, "liu2019-release", fake / "out")
-    worse = evaluate(*args, FEW.model_copy(update={"vs": fake / "maps", "overwrite": True}))["vs"]
+    worse = evaluate(*args, FEW.model_copy(update={"vs": fake / "maps", **enough}))["vs"]
     assert all(score["says"].startswith("B is better by") for score in worse["scores"])
     pair = zip(better["scores"], worse["scores"], strict=True)
     assert all(a["difference"]["low"] == pytest.approx(-b["difference"]["high"]) for a, b in pair)
@@ -320,6 +325,8 @@ def test_nothing_is_claimed_without_an_interval():
     assert verdict({"value": 0.3}).startswith("no interval")
     assert verdict({"value": None}).startswith("not defined")
     assert verdict({"value": 0.1, "low": -0.01, "high": 0.2}) == "no difference shown"
+    outside = verdict({"value": 0.1, "low": 0.2, "high": 0.3})
+    assert outside.startswith("no difference shown: it lies outside")
     assert verdict({"value": -0.1, "low": -0.2, "high": -0.05}) == (
         "B is better by 0.1000 (0.0500 to 0.2000)"
     )

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from fissura.evaluate.protocols import Protocol
 from fissura.evaluate.scoring import Bootstrap, Found, Index, Row, quantity, value_rows
 
@@ -34,6 +36,9 @@ HEADLINE = {
 
 LESS_IS_BETTER = frozenset({"hd95"})
 
+LEAST_GROUPS, LEAST_RESAMPLES = 10, 200
+"""Below these the percentile interval is too narrow, or too rough, to claim a difference by."""
+
 PARTS = {"pooled": "", "per_image": ", mean of pictures", "over_thresholds": ""}
 
 
@@ -52,9 +57,10 @@ def compare(
     found = []
     for label, index in subsets.items():
         tables = [value_rows(protocol, s.found, index, bootstrap) for s in sides]
+        groups = len(set(bootstrap.members(index)))
         for a, b in zip(*tables, strict=True):
             head = {"subset": label, "pictures": len(index), "tolerance_px": a["tolerance_px"]}
-            found += [head | score for score in _differences(a, b)]
+            found += [head | score for score in _differences(a, b, groups)]
     thresholds = [asdict(side.found.choice) for side in sides]
     return {
         "a": {"predictions": sides[0].name, "threshold": thresholds[0]},
@@ -63,7 +69,7 @@ def compare(
     }
 
 
-def _differences(a: Row, b: Row) -> list[Row]:
+def _differences(a: Row, b: Row, groups: int) -> list[Row]:
     found = []
     for part, suffix in PARTS.items():
         both = a.get(part, {}).keys() & b.get(part, {}).keys()
@@ -72,21 +78,40 @@ def _differences(a: Row, b: Row) -> list[Row]:
             difference = quantity(first - second)
             values = {"a": quantity(first[:1])["value"], "b": quantity(second[:1])["value"]}
             title = HEADLINE[name] + suffix
-            words = verdict(difference, name in LESS_IS_BETTER)
+            known = int(np.count_nonzero(~np.isnan((first - second)[1:])))
+            words = verdict(difference, name in LESS_IS_BETTER, doubt(groups, known))
             says = {"score": title, "difference": difference, "says": words}
             found.append({"part": part, "name": name} | values | says)
     return found
 
 
-def verdict(difference: Mapping[str, float | None], less: bool = False) -> str:
-    """One sentence; nothing is claimed where the interval holds 0. `less`: which is better."""
+def doubt(groups: int, resamples: int) -> str:
+    """Why no difference of so many photographs and resamples may be claimed; empty if it may."""
+    if groups == 1:
+        return "all pictures belong to one group"
+    if groups < LEAST_GROUPS:
+        return f"too few photographs ({groups}) to tell"
+    if resamples < LEAST_RESAMPLES:
+        return f"too few resamples ({resamples}) to tell"
+    return ""
+
+
+def verdict(difference: Mapping[str, float | None], less: bool = False, doubt: str = "") -> str:
+    """One sentence; nothing is claimed where the interval holds 0 or where there is a doubt.
+
+    `less`: which is better.
+    """
     value, low, high = (difference.get(key) for key in ("value", "low", "high"))
     if value is None:
         return "not defined for one of the two"
     if low is None or high is None:
-        return "no interval: all pictures belong to one group"
+        return f"no interval: {doubt or 'the score is not defined in the resamples'}"
     if low <= 0 <= high:
         return "no difference shown"
+    if doubt:
+        return doubt
+    if not low <= value <= high:
+        return "no difference shown: it lies outside the interval of its own resamples"
     better, sign = "B" if (value > 0) == less else "A", 1 if value > 0 else -1
     low, high = sorted((sign * low, sign * high))
     return f"{better} is better by {sign * value:.4f} ({low:.4f} to {high:.4f})"

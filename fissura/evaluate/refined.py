@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fissura.config import PredictSettings
 from fissura.evaluate.sources import Folder
-from fissura.refine import SIDE_GUIDED, refine
+from fissura.refine import SIDE_GUIDED, own_settings, refine
 from fissura.types import FloatMap, InputError, Sample
 
 SIDE_FOLDER = "side1"
@@ -22,7 +22,8 @@ class RefinedFolder(Folder):
 
     def __init__(self, folder: Path, settings: PredictSettings) -> None:
         super().__init__(folder)
-        self.details = {**self.details, "refine": settings.refine}
+        how = {"refine": settings.refine, "refine_settings": own_settings(settings)}
+        self.details = {**self.details, **how}
         self._settings = settings
         self._sides: Folder | None = None
         if settings.refine in SIDE_GUIDED:

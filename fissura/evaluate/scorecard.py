@@ -126,7 +126,7 @@ def markdown(report: Report) -> str:
     ]
     if data["note"]:
         lines.append(f"**{data['note']}**")
-    lines += [regions(data), *degraded(report), *protocol["defines"]]
+    lines += [regions(data), *degraded(report), *refined(report), *protocol["defines"]]
     if any(row["tolerance_px"] for row in report["results"]):
         lines.append(protocol["tolerance"])
     if intervals["resamples"]:
@@ -162,6 +162,15 @@ def degraded(report: Report) -> list[str]:
         f" {seen}; scored against the masks of full resolution. To make the sizes multiples of"
         f" {scale} pixels {lost} at the bottom or right, as did their masks."
     ]
+
+
+def refined(report: Report) -> list[str]:
+    """How the maps were refined, if they were."""
+    details = report["details"]
+    if "refine" not in details:
+        return []
+    how = ", ".join(f"{name} {value:g}" for name, value in details["refine_settings"].items())
+    return [f"Maps refined by `{details['refine']}` before they were scored ({how})."]
 
 
 def _reports(report: Report) -> list[Report]:

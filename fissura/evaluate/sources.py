@@ -13,7 +13,7 @@ from fissura.config import PredictSettings
 from fissura.engines import Engine
 from fissura.evaluate.stored import read_map
 from fissura.pipeline import crack_map, enlarged_map
-from fissura.refine import OWN_THRESHOLDS
+from fissura.refine import OWN_THRESHOLDS, own_settings
 from fissura.types import FloatMap, InputError, Sample, UInt8Image
 
 SUFFIXES = (".png", ".npy")
@@ -107,7 +107,7 @@ def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
         "weights_sha256": card.weights_sha256,
     }
     if settings.refine != "none":
-        details["refine"] = settings.refine
+        details |= {"refine": settings.refine, "refine_settings": own_settings(settings)}
     # The model's threshold says nothing of maps that are no longer its probabilities.
     threshold = None if settings.refine in OWN_THRESHOLDS else card.threshold
     computed = Computed(card.name, run, threshold, details)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fissura.evaluate import paired
-from fissura.evaluate.scorecard import AVERAGES, RULES, Report, degraded, regions, section
+from fissura.evaluate.scorecard import AVERAGES, RULES, Report, degraded, refined, regions, section
 
 COLUMNS = {
     "F": ("f1", "dice"),
@@ -75,7 +75,8 @@ def markdown(table: Mapping[str, Any], reports: Mapping[str, Report]) -> str:
     """The page: a table for every set of pictures, what compares with what, and A against B."""
     data = table["data"]
     lines = [f"# {table['predictions']} on {data['folder']}, split {data['split']}, by protocol"]
-    lines += ["", READ, regions(data), *degraded(next(iter(reports.values())))]
+    first = next(iter(reports.values()))
+    lines += ["", READ, regions(data), *degraded(first), *refined(first)]
     lines += [f"**{data['note']}**"] if data["note"] else []
     lines += [f"Left out: {reason}." for reason in table["left_out"].values()]
     for subset in dict.fromkeys(row["subset"] for row in table["rows"]):

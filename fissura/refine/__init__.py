@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from fissura.config import PredictSettings
 from fissura.refine import crf, guided_filter
 from fissura.refine.clean import clean_mask
 from fissura.types import FloatMap, UInt8Image
 
-__all__ = ["OWN_THRESHOLDS", "REFINERS", "SIDE_GUIDED", "clean_mask", "refine"]
+__all__ = ["OWN_THRESHOLDS", "REFINERS", "SIDE_GUIDED", "clean_mask", "own_settings", "refine"]
 
 
 class Refiner(Protocol):
@@ -37,6 +37,18 @@ SIDE_GUIDED = frozenset({"guided-released", "guided-official"})
 
 OWN_THRESHOLDS = dict.fromkeys(SIDE_GUIDED, 0.48)
 """Published best thresholds of maps that are no longer the network's probabilities."""
+
+
+def own_settings(settings: PredictSettings) -> dict[str, Any]:
+    """What the chosen refinement goes by, for reports."""
+    if settings.refine in SIDE_GUIDED:
+        return {
+            "radius_px": guided_filter.RELEASED_RADIUS,
+            "eps": guided_filter.RELEASED_EPS,
+            "threshold": guided_filter.RELEASED_THRESHOLD,
+        }
+    chosen = {"guided": settings.guided, "crf": settings.crf}.get(settings.refine)
+    return {} if chosen is None else chosen.model_dump()
 
 
 def refine(
