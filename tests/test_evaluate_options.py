@@ -15,8 +15,8 @@ from toy_model import write_toy_model
 from fissura.config import PredictSettings
 from fissura.datasets import open_dataset
 from fissura.engines import open_engine
-from fissura.evaluate import PROTOCOLS, EvaluateSettings, evaluate
-from fissura.types import InputError
+from fissura.evaluate import PROTOCOLS, EvaluateSettings, choose_black_hat, evaluate
+from fissura.types import InputError, Sample
 
 VALIDATION = EvaluateSettings(validation="val", resamples=200)
 NAMES = [f"{i // 2}_{i % 2}" for i in range(8)]
@@ -92,7 +92,7 @@ def test_photographs_on_both_sides_are_said(tmp_path, split):
     (whole / "splits" / "test.txt").write_text("\n".join(NAMES[::2]) + "\n", "utf-8")
     (whole / "splits" / "val.txt").write_text("\n".join(NAMES[1::2]) + "\n", "utf-8")
     note = score(maps, whole, tmp_path / "shared")["data"]["note"]
-    assert note.startswith("4 photographs or sequences have pictures both in the validation")
+    assert "share photographs or sequences (4)" in note
     assert f"**{note}**" in (tmp_path / "shared" / "report.md").read_text("utf-8")
     chosen = score(maps, whole, tmp_path / "given", validation=None, threshold=0.5)
     assert chosen["data"]["note"] == ""
@@ -198,3 +198,21 @@ def test_the_refinement_and_its_settings_are_reported(split, tmp_path):
         assert "Maps refined by `guided` before they were scored (radius_px 3, eps 0.001)" in page
     score(maps, split, tmp_path / "all", "all", validation=None, predict=predict)
     assert "Maps refined by" in (tmp_path / "all" / "protocols.md").read_text("utf-8")
+
+
+def test_the_disc_is_chosen_within_the_scored_area():
+    rng = np.random.default_rng(0)
+    image = np.uint8(rng.normal(170, 4, (80, 96, 3)))
+    mask = np.zeros((80, 96), bool)
+    mask[20:23] = True
+    image[mask] = 60
+    image[45:75] = 60
+    region = np.zeros_like(mask)
+    region[:40] = True
+    inside = Sample(image[:40], mask[:40], "a", "wall")
+    whole = Sample(image, mask, "a", "wall", region)
+    chosen = choose_black_hat([whole])
+    assert chosen.name == choose_black_hat([inside]).name
+    elsewhere = Sample(image, mask | ~region, "a", "wall", region)
+    assert choose_black_hat([elsewhere]).name == chosen.name
+    assert choose_black_hat([Sample(image, mask | ~region, "a", "wall")]).name != chosen.name

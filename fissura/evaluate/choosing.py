@@ -68,9 +68,8 @@ def leak(job: Job, scored: Reader) -> str:
     if not both:
         return ""
     return (
-        f"{len(both)} photographs or sequences have pictures both in the validation split"
-        f" '{settings.validation}' and among the scored ones, so the threshold knows them: keep"
-        " each on one side."
+        f"The validation split '{settings.validation}' and the scored pictures share photographs or"
+        f" sequences ({len(both)}), so the threshold knows them: keep each on one side."
     )
 
 
