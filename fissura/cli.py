@@ -258,6 +258,9 @@ def import_weights(options: ImportOptions) -> int:
         raise InputError(f"{options.out}: exists; choose another name or allow --overwrite")
     if options.bn_mode is not None and options.model != "deepcrack_liu":
         raise InputError("--bn-mode: is a setting of deepcrack_liu alone; leave it out")
+    named = [change.partition("=")[0].strip() for change in options.changes or []]
+    if options.bn_mode is not None and "bn_mode" in named:
+        raise InputError("--bn-mode: --set bn_mode is given as well; leave out one of them")
     arguments = apply_overrides(console.given(("bn_mode",), options), options.changes or [])
     found = official.import_weights(
         options.file,

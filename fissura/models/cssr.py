@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fissura.models.dbpn import DBPN, bicubic
 from fissura.models.pspnet import PSPNet
+from fissura.models.settings import check_settings
 from fissura.models.unet_vgg16 import UNetVGG16
 
 Normalisation = Literal["instance", "fixed"]
@@ -81,8 +82,8 @@ class CSSR(nn.Module):
         self.scale, self.order = scale, order
         self.normalisation, self.clamp = normalisation, clamp
         channels = 3 if order == "sr_first" else 1
-        self.sr_model = _enlarger(scale, channels, **(sr or {}))
-        self.segmentation_model = _segmenter(**(segmenter or {}))
+        self.sr_model = _enlarger(scale, channels, dict(sr or {}))
+        self.segmentation_model = _segmenter(dict(segmenter or {}))
         shape = (1, 3, 1, 1)
         for name, values in (("mean", FIXED_MEAN), ("std", FIXED_STD)):
             # No file holds them: they are there even where the rest is built without memory.
@@ -134,18 +135,31 @@ class CSSR(nn.Module):
         return bicubic(x, self.scale) if self.scale > 1 else x
 
 
-def _enlarger(scale: int, channels: int, name: str = "dbpn", **arguments: Any) -> DBPN | None:
+def _enlarger(scale: int, channels: int, arguments: dict[str, Any]) -> DBPN | None:
     """The network that enlarges, or None where none is needed."""
+    name = arguments.pop("name", "dbpn")
     if name not in ("dbpn", "bicubic"):
         raise ValueError(f"sr: name must be dbpn or bicubic, got {name!r}")
     if name == "bicubic" and arguments:
-        raise ValueError(f"sr: arguments of bicubic must be none, got {', '.join(arguments)}")
+        raise ValueError("sr: bicubic has no settings")
+    _check("sr", DBPN, arguments, ("scale", "channels"))
     if scale == 1 or name == "bicubic":
         return None
     return DBPN(scale=scale, channels=channels, **arguments)
 
 
-def _segmenter(name: str = "unet_vgg16", **arguments: Any) -> nn.Module:
-    if name not in SEGMENTERS:
+def _segmenter(arguments: dict[str, Any]) -> nn.Module:
+    name = arguments.pop("name", "unet_vgg16")
+    if name not in tuple(SEGMENTERS):  # It may be anything, also what has no hash.
         raise ValueError(f"segmenter: name must be {' or '.join(SEGMENTERS)}, got {name!r}")
+    _check("segmenter", SEGMENTERS[name], arguments)
     return SEGMENTERS[name](**arguments)
+
+
+def _check(
+    section: str, kind: type[nn.Module], arguments: dict[str, Any], settled: tuple[str, ...] = ()
+) -> None:
+    try:
+        check_settings(kind, arguments, settled)
+    except ValueError as error:
+        raise ValueError(f"{section}: {error}") from None

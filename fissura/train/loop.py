@@ -23,6 +23,7 @@ from torch import nn
 
 from fissura.config import dump_yaml, load_settings
 from fissura.models import MODELS
+from fissura.models.building import build_network
 from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
 from fissura.train.config import TrainConfig
 from fissura.train.data import Batch, batch_drawer, batches, load_training_data
@@ -147,10 +148,7 @@ def _start(config: TrainConfig) -> RunState:
     torch.manual_seed(config.seed)
     if config.model not in MODELS:
         raise InputError(f"model: '{config.model}' is unknown; choose one of {', '.join(MODELS)}")
-    try:
-        network = MODELS[config.model](**config.arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"arguments: {config.model} does not take them ({error})") from error
+    network = build_network(config.model, config.arguments, "arguments")
     for path in config.warm_start:
         start_from(network, config.model, path)
     network = network.to(config.device)

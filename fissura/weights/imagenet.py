@@ -38,6 +38,13 @@ _WANTED = {
 _INNER = "segmentation_model."
 
 
+def imagenet_starts(name: str) -> tuple[str, ...]:
+    """What of torchvision's a training of the network `name` can begin with."""
+    if name == "cssr":
+        return VGG16, RESNET34  # with the segmentation that each is of
+    return (_WANTED[name],) if name in _WANTED else ()
+
+
 def from_imagenet(
     name: str, origin: str, given: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:

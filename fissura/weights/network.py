@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fissura.models import MODELS
+from fissura.models.building import build_network
 from fissura.types import InputError
 from fissura.weights import ModelCard, read_card, to_metadata
 
@@ -83,8 +84,11 @@ def save_safetensors(module: nn.Module, card: ModelCard, path: Path) -> ModelCar
     card = replace(card, weights_sha256=state_sha256(state), path=path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(save(state, to_metadata(card)))
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(save(state, to_metadata(card)))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return card
 
 
@@ -127,8 +131,5 @@ def _build(card: ModelCard, path: Path) -> nn.Module:
     if card.name not in MODELS:
         known = ", ".join(MODELS)
         raise InputError(f"{path}: names the unknown network {card.name!r}; known: {known}")
-    try:
-        with torch.device("meta"), _NoDraws():
-            return MODELS[card.name](**card.arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {card.name} does not take its arguments: {error}") from None
+    with torch.device("meta"), _NoDraws():
+        return build_network(card.name, card.arguments, f"{path}: its arguments")

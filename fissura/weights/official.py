@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,20 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from fissura.models import MODELS
+from fissura.models.building import build_network, check_arguments
 from fissura.sources import shown
 from fissura.types import InputError
 from fissura.weights import ModelCard
 from fissura.weights.checkpoints import Checkpoint, open_checkpoint
-from fissura.weights.imagenet import (
-    COUNTER,
-    RESNET34,
-    RESNET101,
-    STARTS,
-    VGG16,
-    VGG16_BN,
-    from_imagenet,
-)
+from fissura.weights.imagenet import COUNTER, STARTS, from_imagenet
 from fissura.weights.network import load_module, new_card, save_safetensors
+from fissura.weights.origins import looks_like, use_of
 from fissura.weights.pickles import (
     Foreign,
     Storage,
@@ -48,31 +43,6 @@ MOST_SHARED = 8
 """How many names a number may have on average; in a U-Net's encoder it has two."""
 HEADS = {"cgnet": "decode_head."}
 """Names of the last layer, which may be one of other classes where that is asked for."""
-
-# What a state dict with all these entries is; the first that fits counts.
-_SIGNATURES = (
-    ("deepcrack_zou", ("down1.nn.0.conv.weight",)),
-    ("deepcrack_liu", ("conv1.0.weight", "side_conv1.weight")),
-    ("cgnet", ("backbone.stem.0.conv.weight", "backbone.norm_prelu_0.0.weight")),
-    ("cssr", ("sr_model.feat0.conv.weight",)),
-    ("cssr", ("segmentation_model.conv1.0.weight",)),
-    ("cssr", ("segmentation_model.psp.bottleneck.weight",)),
-    ("dbpn", ("feat0.conv.weight", "output_conv.conv.weight")),
-    ("unet_vgg16", ("conv1.0.weight", "conv5.4.weight", "dec1.conv.weight")),
-    ("a U-Net on ResNet-152", ("conv4.35.conv1.weight", "dec0.conv.weight")),
-    ("unet_resnet101", ("conv4.22.conv1.weight", "dec0.conv.weight")),
-    ("unet_resnet34", ("conv5.2.conv1.weight", "dec0.conv.weight")),
-    ("pspnet", ("feats.conv1.weight", "psp.bottleneck.weight")),
-    (VGG16_BN, ("features.0.weight", "features.1.running_mean", "features.40.weight")),
-    (VGG16, ("features.0.weight", "features.28.weight")),
-    ("ResNet-152 of torchvision", ("conv1.weight", "layer3.35.conv1.weight")),
-    (RESNET101, ("conv1.weight", "layer3.22.conv1.weight")),
-    ("ResNet-50 of torchvision", ("conv1.weight", "layer1.0.conv3.weight")),
-    (RESNET34, ("conv1.weight", "layer3.5.conv1.weight")),
-    ("ResNet-18 of torchvision", ("conv1.weight", "layer1.0.conv1.weight")),
-    ("a YOLOX detector", ("backbone.backbone.stem.conv.conv.weight",)),
-    ("another network of OpenMMLab", ("decode_head.conv_seg.weight",)),
-)
 
 
 @dataclass(frozen=True)
@@ -192,19 +162,20 @@ def convert(
     InputError that names it. With `allow_head` a last layer of another number
     of classes is left out: the network keeps its random start there, the same every time.
     """
-    if model not in MODELS:
-        raise InputError(f"--model {model}: is unknown; choose one of {', '.join(MODELS)}")
+    _refuse_unknown(model)
     _refuse_other_networks(model, state, source)
     state = without_second_names(model, state, source)
     arguments = complete_arguments(model, state, arguments or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        try:
-            network = MODELS[model](**arguments)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"arguments: {model} does not take them ({error})") from None
+        network = build_network(model, arguments, "arguments")
     _load(network, model, state, source, allow_head)
     return network.eval()
+
+
+def _refuse_unknown(model: str) -> None:
+    if model not in MODELS:
+        raise InputError(f"--model {model}: is unknown; choose one of {', '.join(MODELS)}")
 
 
 def _load(
@@ -267,12 +238,6 @@ def _some(names: list[str]) -> str:
     return shown_names if len(names) <= 3 else f"{shown_names} and {len(names) - 3} more"
 
 
-def looks_like(state: Mapping[str, Tensor]) -> str | None:
-    """What network a state dict is of, by its names: one of MODELS, or words."""
-    fitting = (what for what, names in _SIGNATURES if all(n in state for n in names))
-    return next(fitting, None)
-
-
 def _refuse_other_networks(model: str, given: Mapping[str, Tensor], source: str) -> None:
     found = looks_like(given)
     if model == "deepcrack_liu" and found == model and "conv1.1.weight" not in given:
@@ -282,10 +247,7 @@ def _refuse_other_networks(model: str, given: Mapping[str, Tensor], source: str)
         )
     if found is None or found == model:
         return
-    mend = "a training can begin with it (warm_start)"
-    if found not in STARTS:
-        mend = f"name that network as the model, or give a file of {model}"
-    raise InputError(f"{source}: looks like {found}, not {model}; {mend}")
+    raise InputError(f"{source}: looks like {found}, not {model}; {use_of(found, model)}")
 
 
 def _check_values(name: str, own: Tensor, values: Tensor, source: str) -> None:
@@ -332,8 +294,9 @@ def import_weights(
     threshold: float | None = None,
 ) -> Imported:
     """Write the original's checkpoint `file` as our safetensors with a card."""
-    if out.suffix.lower() != ".safetensors":
-        raise InputError(f"--out {out}: give a name that ends in .safetensors")
+    _refuse_unknown(model)
+    _refuse_place(out)
+    check_arguments(model, arguments or {}, "settings of the network")
     if threshold is not None and not 0 < threshold < 1:
         raise InputError(f"--threshold {threshold:g}: give a probability between 0 and 1")
     source = str(file)
@@ -356,7 +319,24 @@ def import_weights(
         trained_on="see the source",
         **notes,
     )
-    return Imported(save_safetensors(network, card, out), len(state) - len(left_out), left_out)
+    try:
+        card = save_safetensors(network, card, out)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror or error})") from None
+    return Imported(card, len(state) - len(left_out), left_out)
+
+
+def _refuse_place(out: Path) -> None:
+    """Before the work is done, where a file of ours cannot be written to."""
+    if out.suffix.lower() != ".safetensors":
+        raise InputError(f"--out {out}: give a name that ends in .safetensors")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; give the name of a file in it")
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise InputError(f"--out {out}: {folder} is a file, not a folder; choose another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: nothing can be written into {folder}; choose another place")
 
 
 def describe(imported: Imported) -> dict[str, Any]:
