@@ -283,11 +283,14 @@ def test_a_bad_prediction_is_named(wall, maps, tmp_path, how, message):
         run(maps, wall, tmp_path / "out")
 
 
-def test_masks_of_0_and_1_are_refused(wall, tmp_path):
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_masks_of_0_and_1_are_refused_but_one_faint_map_is_not(wall, tmp_path, kind):
     for i, name in enumerate("abc"):
-        write_map(tmp_path / "maps" / name, picture(i)[1].astype(np.uint8))
-    with pytest.raises(InputError, match="only 0 and 1"):
+        write_map(tmp_path / "maps" / name, picture(i)[1].astype(kind))
+    with pytest.raises(InputError, match=r"a\.(png|npy): holds only 0 and 1"):
         run(tmp_path / "maps", wall, tmp_path / "out")
+    write_map(tmp_path / "maps" / "c", picture(2)[1].astype(kind) * kind(np.iinfo(kind).max))
+    run(tmp_path / "maps", wall, tmp_path / "out")
 
 
 def test_wrong_names_are_refused(wall, maps, tmp_path):

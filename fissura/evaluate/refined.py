@@ -47,6 +47,12 @@ class RefinedFolder(Folder):
         side1 = None if self._sides is None else as_probability(self._sides.predict(sample))
         return refine(probability, sample.image, self._settings, side1)
 
+    def finish(self) -> None:
+        """Neither the maps nor those of the sides may be masks of 0 and 1."""
+        super().finish()
+        if self._sides is not None:
+            self._sides.finish()
+
 
 def open_folder(folder: Path, settings: PredictSettings) -> Folder:
     """A folder of predictions, refined if the settings say so."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fissura.config import PredictSettings
 from fissura.engines import Engine
-from fissura.evaluate.stored import read_map
+from fissura.evaluate.stored import Brightness, read_map
 from fissura.pipeline import crack_map, enlarged_map
 from fissura.refine import OWN_THRESHOLDS, own_settings
 from fissura.types import FloatMap, InputError, Sample, UInt8Image
@@ -136,6 +136,7 @@ class Folder:
         self.threshold: float | None = None
         self.details: Mapping[str, Any] = {"kind": "folder of predictions"}
         self._files: dict[tuple[str, str], Path] = {}
+        self._brightness = Brightness()
 
     def check(self, pictures: Sequence[tuple[str, str]]) -> None:
         """Every picture needs exactly one prediction."""
@@ -158,10 +159,14 @@ class Folder:
     def predict(self, sample: Sample) -> NDArray[Any]:
         """The stored map, as it is."""
         height, width = sample.image.shape[:2]
-        return read_map(self._files[sample.set, sample.name], (height, width))
+        path = self._files[sample.set, sample.name]
+        values = read_map(path, (height, width))
+        self._brightness.see(path, values)
+        return values
 
     def finish(self) -> None:
-        """Nothing can be wrong: every file was checked when it was read."""
+        """0/1 masks saved as they are would count as black maps."""
+        self._brightness.finish()
 
     def _find(self, of: str, name: str, shared: bool) -> list[Path]:
         stems = [f"{of}/{name}"] if shared else [f"{of}/{name}", name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,34 @@ def read_map(path: Path, size_hw: tuple[int, int]) -> NDArray[Any]:
     """A stored crack map, H×W, of the picture's size: float in [0, 1], uint8 or uint16."""
     read = _read_npy if path.suffix == ".npy" else _read_png
     values = read(path, size_hw)
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind == "u" and values.max(initial=0) == 1:
-        raise InputError(
-            f"{path}: holds only 0 and 1 of {np.iinfo(values.dtype).max}, which is as good as"
-            " black; save masks as 0 and 255, faint probabilities as float .npy"
-        )
-    return values
+    return values.astype(np.uint8) * np.uint8(255) if values.dtype == np.bool_ else values
+
+
+@dataclass
+class Brightness:
+    """Notices a folder of masks saved as 0 and 1, which would count as black maps.
+
+    One such file beside brighter ones is the map of a picture in which hardly anything was found.
+    """
+
+    only_ones: Path | None = None
+    brighter: bool = False
+
+    def see(self, path: Path, values: NDArray[Any]) -> None:
+        """Take note of one map."""
+        brightest = values.max(initial=0)
+        if values.dtype.kind == "u" and brightest == 1:
+            self.only_ones = self.only_ones or path
+        elif brightest > 0:
+            self.brighter = True
+
+    def finish(self) -> None:
+        """Raise InputError if no map holds more than 0 and 1."""
+        if self.only_ones is not None and not self.brighter:
+            raise InputError(
+                f"{self.only_ones}: holds only 0 and 1, as do all maps in this folder that are not"
+                " black; save masks as 0 and 255"
+            )
 
 
 def _check_size(path: Path, shape: tuple[int, ...], size_hw: tuple[int, int]) -> None:
