@@ -21,7 +21,6 @@ Values = NDArray[Any]  # float32 or float64
 RELEASED_RADIUS = 5
 RELEASED_EPS = 0.065
 RELEASED_THRESHOLD = 0.31
-RELEASED = {"radius_px": RELEASED_RADIUS, "eps": RELEASED_EPS, "threshold": RELEASED_THRESHOLD}
 OFFICIAL_MAX_PIXELS = 20_000_000
 TILE = 1024
 LEAST_PROBABILITY = 1e-4  # Log odds beyond it would let a sure pixel outvote its whole window.
