@@ -107,7 +107,7 @@ def runs_a_command_in_old_text_form(path: Path, canary: Path) -> None:
     path.write_bytes(pickle.dumps(Trap(os.system, f"touch {canary}"), protocol=0))
 
 
-@hostile(r"entry 'head\.weight' is an object of '(builtins|__builtin__)\.eval' and no tensor")
+@hostile(r"entry 'head\.weight' is an object of '(builtins|__builtin__)\.eval', not a plain tensor")
 def evaluates_text_in_an_entry(path: Path, canary: Path) -> None:
     trap = Trap(eval, f"open({str(canary)!r}, 'w')")
     tree = {"stem.weight": torch.ones(2), "head.weight": trap}
@@ -273,7 +273,7 @@ def nothing_saved(path: Path, canary: Path) -> None:
     torch.save(None, path)
 
 
-@hostile(r"entry 'epoch' is a number and no tensor")
+@hostile(r"entry 'epoch' is a number, not a plain tensor")
 def number_among_tensors(path: Path, canary: Path) -> None:
     torch.save({"head.weight": torch.ones(2), "epoch": 3}, path)
 

@@ -113,7 +113,7 @@ class _TensorReader:
         try:
             if not isinstance(stored, StoredTensor):
                 raise UnreadableError(
-                    f"is {_described(stored)} and no tensor; nothing in the file was run"
+                    f"is {_described(stored)}, not a plain tensor; nothing in the file was run"
                 )
             _check_extent(stored)
             row = self._row(stored.storage)

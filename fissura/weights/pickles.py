@@ -64,7 +64,7 @@ class Foreign:
 
     def __str__(self) -> str:
         named = f"an object of {told(self.name.replace(' ', '.'))}" if self.name else ""
-        return f"{self.note} {named}".strip()
+        return f"{self.note} ({named})" if self.note and named else self.note or named
 
 
 class LongText:
@@ -261,7 +261,7 @@ def _dictionary(arguments: tuple[Any, ...]) -> dict[str, Any]:
     return entries
 
 
-_NO_TENSOR = "a tensor of numbers that are not stored as such"
+_NO_TENSOR = "a tensor whose numbers cannot be read"
 
 
 def _tensor(arguments: tuple[Any, ...]) -> object:
