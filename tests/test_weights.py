@@ -75,7 +75,7 @@ def test_resolve_takes_files_and_lists_what_ships(tmp_path):
 def test_foreign_checkpoints_are_sent_to_the_importer(tmp_path, suffix):
     path = tmp_path / f"iter_14000{suffix}"
     path.write_bytes(b"\x80\x02")
-    with pytest.raises(InputError, match="checkpoint of another program.*fissura import-weights"):
+    with pytest.raises(InputError, match=r"checkpoint of another program.*fissura import-weights"):
         resolve(path)
 
 
