@@ -98,8 +98,9 @@ def write(tables: Tables, engine: Engine) -> str:
         "",
         f"`{engine.card.name}`, weights {engine.card.weights_sha256[:12]}, own threshold "
         f"{engine.card.threshold:g}; made by `python benchmarks/score_weights.py ../shared/data`.",
-        "In brackets: 95% bootstrap intervals over pictures. [Evaluation](evaluate.md) defines",
-        "every score, [protocols](protocols.md) every protocol; training saw none of the pictures.",
+        "In brackets: 95% bootstrap intervals over photographs and sequences.",
+        "[Evaluation](evaluate.md) defines every score, [protocols](protocols.md) every protocol;",
+        "training saw none of the pictures.",
     ]
     for title, body in tables.items():
         lines += ["", f"## {title}", ""]

@@ -197,13 +197,13 @@ def test_a_fixture_is_there() -> None:
 
 
 def test_a_fixture_is_known_by_its_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"renamed": '{"system": "cgnet"}', "cgnet_older": "{}", "cssr": '{"method": "x"}'}
+    told = {"renamed": '{"system": "cgnet"}', "cgnet_older": "{}", "far": '{"method": "CSSR"}'}
     for name, text in told.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "golden.json").write_text(text)
     monkeypatch.setenv("FISSURA_PARITY", str(tmp_path))
     assert fixtures.find("cgnet") == [tmp_path / "renamed"]
-    assert fixtures.find("cssr") == [tmp_path / "cssr"]
+    assert fixtures.find("cssr") == [tmp_path / "far"]
 
 
 def test_an_array_nobody_compares_is_not_forgotten(tmp_path: Path) -> None:
