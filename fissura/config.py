@@ -182,6 +182,8 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
 
 
 def _with_value(node: Any, keys: list[str], value: Any, override: str) -> dict[str, Any]:
+    if isinstance(node, list):
+        raise InputError(f"--set {override}: that is a list; give it whole, as NAME='[{{a: 1}}]'")
     if not isinstance(node, Mapping):
         raise InputError(f"--set {override}: there is no section '{keys[0]}' inside a single value")
     copy = dict(node)

@@ -140,6 +140,8 @@ def print_outcome(found: Mapping[str, Any], as_json: bool) -> int:
         print_json(found)
         return DONE
     for name, value in found.items():
+        if value == []:
+            continue
         text = "\n          ".join(value) if isinstance(value, list) else value
         print(f"{name:9} {text}")
     return DONE

@@ -25,7 +25,7 @@ from fissura.frames import find_images, from_array, read_image
 from fissura.measure import measure_cracks
 from fissura.measure.scale import from_mm_per_px, parse_gsd_from
 from fissura.refine import OWN_THRESHOLDS, SIDE_GUIDED, clean_mask, refine
-from fissura.types import FloatMap, Frame, InputError, Result, Scale, UInt8Image
+from fissura.types import FloatMap, Frame, InputError, Result, Scale, SettingError, UInt8Image
 from fissura.weights import ModelCard
 
 Source: TypeAlias = "str | Path | Frame | np.ndarray[Any, Any]"
@@ -125,7 +125,7 @@ def network_maps(
         seen = cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR)
         raw = engine.run(np.asarray(seen, np.uint8))
         if not set(outputs) <= set(raw):
-            raise InputError(
+            raise SettingError(
                 f"refine {settings.refine}: {card.name} gives {', '.join(raw)} but no"
                 f" {', '.join(set(outputs) - set(raw))}; choose refine guided or crf"
             )
@@ -257,6 +257,8 @@ def predict(
     for source in sources:
         try:
             yield predict_frame(_as_frame(source, settings.max_pixels), engine, settings)
+        except SettingError:
+            raise  # every other picture would fail alike
         except InputError as error:
             on_error(source if isinstance(source, str) else str(source), error)
 

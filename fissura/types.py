@@ -29,6 +29,10 @@ class InputError(Exception):
     """A user's mistake: the message is one sentence that names the file or setting and the mend."""
 
 
+class SettingError(InputError):
+    """A mistake of the whole run, so that every other picture would fail alike."""
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)

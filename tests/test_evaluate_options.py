@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -216,3 +217,21 @@ def test_the_disc_is_chosen_within_the_scored_area():
     elsewhere = Sample(image, mask | ~region, "a", "wall", region)
     assert choose_black_hat([elsewhere]).name == chosen.name
     assert choose_black_hat([Sample(image, mask | ~region, "a", "wall")]).name != chosen.name
+
+
+def test_a_threshold_from_elsewhere_is_not_called_chosen_on_validation(split, tmp_path):
+    engine = open_engine(write_toy_model(tmp_path / "toy.onnx"))
+    engine.card = dataclasses.replace(engine.card, threshold_from="elsewhere")
+    with pytest.raises(InputError, match=r"never looks at the scored pictures.*--validation"):
+        score(engine, split, tmp_path / "out", validation=None)
+    assert score(engine, split, tmp_path / "out")["threshold"]["rule"] == "validation"
+
+
+def test_networks_of_one_name_are_told_apart_by_their_files(split, tmp_path):
+    paths = [write_toy_model(tmp_path / f"{name}.onnx") for name in ("first", "second")]
+    sides = [open_engine(path) for path in paths]
+    found = evaluate(
+        sides[0], split, None, "test", "mmseg", tmp_path / "out", EvaluateSettings(vs=paths[1])
+    )
+    told = [found["vs"][letter]["predictions"] for letter in ("a", "b")]
+    assert told == ["toy (first.onnx)", "toy (second.onnx)"]

@@ -130,6 +130,14 @@ def _left_out(job: Job, sources: list[Source]) -> dict[str, str]:
     }
 
 
+def labels(sources: Sequence[Source]) -> list[str]:
+    """Names of what is compared, with the files where the networks are of one name."""
+    names = [one.name for one in sources]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{one.name} ({one.details.get('file') or 'computed'})" for one in sources]
+
+
 def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, dict[str, Any]]:
     """The reports of all protocols; every picture is predicted once by each source."""
     samples = job.samples(job.split)
@@ -144,8 +152,8 @@ def score(job: Job, source: Source, rival: Source | None = None) -> dict[str, di
     shared, reports = leak(job, samples), {}
     for name, protocol in job.protocols.items():
         sides = [
-            paired.Side(one.name, Found(its.tallies[name], chosen[name], its.measured[name]))
-            for one, chosen, its in zip(both, choices, counted, strict=True)
+            paired.Side(label, Found(its.tallies[name], chosen[name], its.measured[name]))
+            for label, chosen, its in zip(labels(both), choices, counted, strict=True)
         ]
         found = sides[0].found
         report = _head(job, name, source, samples.groups)

@@ -204,7 +204,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         source=(
             "Test code of CSSR, Kondo and Ukita, MVA 2021; IoU-max as its successor CSBSR reports"
-            " it (IEEE TIM 2024); HD95 is ours, defined below"
+            " it (IEEE TIM 2024); HD95 is ours (docs/protocols.md)"
         ),
         comparable=(
             "with CSSR's IoU, AIU, PSNR and SSIM; the successor passes p > t, scores patches and"

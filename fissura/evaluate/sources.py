@@ -105,11 +105,14 @@ def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
         "precision": settings.precision,
         "input_scale": settings.input_scale or card.input_scale,
         "weights_sha256": card.weights_sha256,
+        "file": card.path.name if card.path else "",
+        "arguments": card.arguments,
     }
     if settings.refine != "none":
         details |= {"refine": settings.refine, "refine_settings": own_settings(settings)}
-    # The model's threshold says nothing of maps that are no longer its probabilities.
-    threshold = None if settings.refine in OWN_THRESHOLDS else card.threshold
+    # A threshold from who knows which pictures, perhaps these, or of other maps, is not taken.
+    own = card.threshold_from == "validation" and settings.refine not in OWN_THRESHOLDS
+    threshold = card.threshold if own else None
     computed = Computed(card.name, run, threshold, details)
     if card.output_scale == 1:
         return computed

@@ -12,7 +12,7 @@ import numpy as np
 
 from fissura import windows
 from fissura.config import CrfSettings, PredictSettings
-from fissura.types import FloatMap, InputError, Tile, UInt8Image
+from fissura.types import FloatMap, SettingError, Tile, UInt8Image
 
 TILE = 1024  # Bounds the lattice, which takes most memory where colours are noise.
 REACH = 3  # Standard deviations beyond which a kernel is taken for nought at the edge of a tile.
@@ -24,7 +24,7 @@ def mean_field(probability: FloatMap, image: UInt8Image, settings: CrfSettings) 
     try:
         from pydensecrf.densecrf import DenseCRF2D
     except ImportError:
-        raise InputError(
+        raise SettingError(
             "refine crf: pydensecrf2 is not installed; install it with `pip install 'fissura[crf]'`"
         ) from None
     height, width = probability.shape

@@ -31,12 +31,12 @@ class ModelCard:
     """What a model file says about itself.
 
     `name` and `arguments` rebuild the network from MODELS; `input_scale` enlarges a photograph
-    before the network sees it, `output_scale` is how many times larger than that a network with
-    super-resolution answers; `channels` is the order in which the network itself takes colours
-    (what runs it is given RGB); `tile` and `overlap` are the longest side and the least overlap of
-    a tile in network pixels, None where memory alone decides; `threshold` turns the crack map into
-    a mask; `weights_sha256` is the hash of the tensors (see `network.state_sha256`), the same in
-    ONNX and safetensors.
+    before the network sees it, `output_scale` is how much larger than the picture its outputs are;
+    `channels` is the order in which the network itself takes colours (what runs it is given RGB);
+    `tile` and `overlap` are the longest side and the least overlap of a tile in network pixels,
+    None where memory alone decides; `threshold` turns the crack map into a mask, and
+    `threshold_from` says whether it was chosen on validation pictures; `weights_sha256` is the
+    hash of the tensors (see `network.state_sha256`), the same in ONNX and safetensors.
     """
 
     name: str
@@ -49,6 +49,7 @@ class ModelCard:
     tile: Annotated[int, Field(ge=32, le=100_000)] | None = None
     overlap: Annotated[int, Field(ge=0, le=100_000)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    threshold_from: Literal["validation", "elsewhere"] = "validation"
     weights_sha256: str = ""
     licence: str = ""
     summary: str = ""
@@ -116,7 +117,10 @@ def resolve(model: str | Path) -> Path:
     known = ", ".join(names) or "none"
     if path.exists():
         raise InputError(f"{path}: is no model file; give an .onnx or .safetensors file")
-    raise InputError(f"no model {str(model)!r}: give a file or one of the shipped names: {known}")
+    raise InputError(
+        f"no model {str(model)!r}: give a file or one of the shipped names: {known}; weights"
+        " of other networks come by `fissura import-weights` or `fissura train`"
+    )
 
 
 def companion(path: Path, suffix: str) -> Path:

@@ -316,6 +316,7 @@ def import_weights(
         arguments,
         summary=f"imported from {shown(file.name)} (SHA-256 {sha256}){head}",
         licence="see the source",
+        threshold_from="elsewhere",
         trained_on="see the source",
         **notes,
     )
@@ -353,7 +354,8 @@ def describe(imported: Imported) -> dict[str, Any]:
     return {
         "out": str(card.path),
         "entries": imported.taken,
-        "left_out": list(imported.left_out) or None,
+        "left_out": list(imported.left_out),
+        "arguments": card.arguments,
         "threshold": card.threshold,
         "summary": card.summary,
         "next": steps,

@@ -1,0 +1,5 @@
+"""`python -m fissura` is `fissura`."""
+
+from fissura.cli import main
+
+main()
