@@ -201,13 +201,6 @@ def test_written_config_gives_the_same_results(model: Path, folder: Path, tmp_pa
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_mistake_of_the_whole_run_is_said_once(model: Path, folder: Path, tmp_path: Path) -> None:
-    options = ("--model", model, "--refine", "guided-released", "--out", tmp_path / "out")
-    done = fissura("predict", folder, *options)
-    assert done.returncode == 2
-    assert done.stderr.count("refine guided-released") == 1
-
-
 def test_ctrl_c_keeps_what_was_done(model: Path, folder: Path, tmp_path: Path) -> None:
     for number in range(300):
         shutil.copy(folder / "wall1.png", folder / f"copy{number}.png")

@@ -19,6 +19,7 @@ from fissura import InputError, Prediction, Predictor
 from fissura.config import PredictSettings
 from fissura.pipeline import crack_map, find_sources, open_writers, resolve
 from fissura.synth import CrackSpec, render_crack
+from fissura.types import SettingError
 
 SPEC = CrackSpec(size_hw=(160, 200), width_px=6.0, angle_deg=20.0)
 
@@ -212,3 +213,11 @@ def test_unknown_format_is_named(tmp_path: Path) -> None:
 def test_importing_brings_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_mistake_of_the_whole_run_is_said_once(model: Path, folder: Path) -> None:
+    failed: list[str] = []
+    predictor = fissura.load(model, refine="guided-released", threads=1)
+    with pytest.raises(SettingError, match="toy gives logits but no side1"):
+        list(predictor.predict(folder, on_error=lambda source, _: failed.append(source)))
+    assert not failed
