@@ -43,6 +43,7 @@ def main() -> None:
     card = replace(
         card,
         threshold=score.threshold,
+        threshold_from="validation",
         licence=LICENCE,
         summary=f"{config.name}: mean F1 over data sets {score.f1:.3f} on validation pictures",
     )

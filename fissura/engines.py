@@ -164,7 +164,7 @@ class TorchEngine:
             import safetensors  # noqa: F401
             import torch
 
-            from fissura.models.deepcrack_zou import Unpool
+            from fissura.models.deepcrack_zou import unpools
             from fissura.weights.network import Deployed, load_module
         except ImportError:
             raise _missing("torch", "train") from None
@@ -172,8 +172,7 @@ class TorchEngine:
         network, self.card = load_module(path)
         deployed: Any = Deployed(network, self.card)
         # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
-        unpools = any(isinstance(module, Unpool) for module in network.modules())
-        self._form = torch.contiguous_format if unpools else torch.channels_last
+        self._form = torch.contiguous_format if unpools(network) else torch.channels_last
         self._network = deployed.to(memory_format=self._form)
         self._bf16 = precision == "bf16"
 

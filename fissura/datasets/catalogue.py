@@ -47,11 +47,13 @@ KNOWN = (
 
 
 def listing(root: Path | str | None = None) -> list[dict[str, str | bool]]:
-    """Every known set as a row of name, layout, source, terms and whether `root` holds it.
+    """Every known set as a row: name, layout, source, terms; with `root`, whether it is there.
 
     `CrackTree260` is `cracktree260`: the case of a folder's name does not matter.
     """
     if root and not Path(root).is_dir():
         raise InputError(f"{root}: no such folder of data; check the path")
-    there = {path.name.casefold() for path in Path(root).iterdir() if path.is_dir()} if root else ()
+    if not root:
+        return [asdict(one) for one in KNOWN]
+    there = {path.name.casefold() for path in Path(root).iterdir() if path.is_dir()}
     return [{**asdict(one), "found": one.name in there} for one in KNOWN]

@@ -246,7 +246,7 @@ def _head(job: Job, name: str, source: Source, groups: Sequence[str]) -> dict[st
         "details": dict(source.details),
         "data": {
             "folder": job.data.name or str(job.data),
-            "dataset": job.dataset or "pairs",
+            "dataset": job.dataset or "by its folders",
             "split": job.split or "all",
             "pictures": len(groups),
             "groups": len(set(groups)),

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fissura.export.check import Agreement, Run, compare, random_pictures, without_flips
-from fissura.export.rewrites import is_discontinuous, rewrite
+from fissura.export.rewrites import rewrite
+from fissura.models.deepcrack_zou import unpools
 from fissura.pixels import to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import PREFIX, ModelCard, to_metadata
@@ -51,13 +52,13 @@ def export_onnx(
     The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`.
     Beyond the tolerance nothing is written.
     """
-    if pictures and is_discontinuous(module):
+    if pictures and unpools(module):
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
     network = Deployed(module, card).eval()
     card = replace(card, weights_sha256=state_sha256(module.state_dict()))
     proto = _to_proto(network, card.name)
     runs = torch_run(network), onnx_run(proto.SerializeToString())
-    noise = without_flips(*runs) if is_discontinuous(module) else random_pictures()
+    noise = without_flips(*runs) if unpools(module) else random_pictures()
     agreement = compare(*runs, [*noise, *pictures])
     if not agreement.ok:
         raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {agreement}")

@@ -146,8 +146,3 @@ def rewrite(network: nn.Module) -> None:
         for name, child in module.named_children():
             if type(child) in REWRITES:
                 setattr(module, name, REWRITES[type(child)](child))
-
-
-def is_discontinuous(network: nn.Module) -> bool:
-    """Whether it puts values where maxima stood: rounding may decide which of two that is."""
-    return any(isinstance(module, zou.Unpool) for module in network.modules())

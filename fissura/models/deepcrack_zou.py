@@ -68,6 +68,11 @@ class Unpool(nn.Module):
         return functional.max_unpool2d(values, places, [2, 2], [2, 2], output_size=like.shape[-2:])
 
 
+def unpools(network: nn.Module) -> bool:
+    """Whether it puts values where maxima stood: rounding may decide which of two that is."""
+    return any(isinstance(module, Unpool) for module in network.modules())
+
+
 class Fusion(nn.Module):
     """Encoder and decoder features of one scale → one map of logits at full size."""
 

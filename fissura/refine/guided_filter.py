@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fissura import windows
 from fissura.config import PredictSettings
-from fissura.types import FloatMap, InputError, Tile, UInt8Image
+from fissura.types import FloatMap, InputError, SettingError, Tile, UInt8Image
 
 Values = NDArray[Any]  # float32 or float64
 
@@ -97,7 +97,7 @@ def official(
     """
     side = _side_1(side1, settings)
     if not hasattr(cv2, "ximgproc"):
-        raise InputError(
+        raise SettingError(
             "refine guided-official: this OpenCV has no ximgproc;"
             " `pip install opencv-contrib-python-headless`, and no other OpenCV beside it"
         )

@@ -209,7 +209,9 @@ def _validate(
 
 
 def _save_best(network: nn.Module, config: TrainConfig, score: AnyScore, out: Path) -> None:
-    notes: dict[str, Any] = {} if score.threshold is None else {"threshold": score.threshold}
+    notes: dict[str, Any] = {}
+    if score.threshold is not None:
+        notes = {"threshold": score.threshold, "threshold_from": "validation"}
     summary = f"{config.name}: {score.told()}"
     if config.degrade:
         summary += f", pictures reduced by {config.degrade.scale} ({config.degrade.operator})"

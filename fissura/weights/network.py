@@ -39,7 +39,10 @@ class Deployed(nn.Module):
 
 
 def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:
-    """A card with what the network's class states: normalisation, scales, tile, threshold."""
+    """A card with what the network's class states: normalisation, scales, tile, threshold.
+
+    Whoever chose another threshold on validation pictures says so in `notes`.
+    """
     kind: Any = MODELS[name]
     stated = {
         "mean_rgb": "MEAN_RGB",
@@ -51,6 +54,7 @@ def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -
         "threshold": "THRESHOLD",
     }
     own = {key: getattr(kind, attribute) for key, attribute in stated.items()}
+    own["threshold_from"] = "elsewhere"
     own["output_scale"] = _enlarges(kind, arguments or {})
     return ModelCard(name=name, arguments=arguments or {}, **(own | notes))
 

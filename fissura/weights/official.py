@@ -316,7 +316,6 @@ def import_weights(
         arguments,
         summary=f"imported from {shown(file.name)} (SHA-256 {sha256}){head}",
         licence="see the source",
-        threshold_from="elsewhere",
         trained_on="see the source",
         **notes,
     )
