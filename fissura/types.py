@@ -7,6 +7,7 @@ the original image, x to the right and y down, pixel centres at +0.5.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -83,6 +84,30 @@ class Sample:
         for what, array in (("mask", self.mask), ("region mask", self.region)):
             got = want if array is None else array.shape
             _require(want == got, f"{self.set}/{self.name}: picture {want} but {what} {got} (H, W)")
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """An annotated frame of a sequence, with what came before it.
+
+    `paths` T pictures, oldest first, the key frame last; the start of a sequence is repeated where
+    nothing came before. `boxes` N×4 float32 xyxy in pixels of the key frame's picture, as their
+    source has them, `labels` N class names, `size_hw` of that picture. `image_id` is the one of
+    the annotation file.
+    """
+
+    paths: tuple[Path, ...]
+    sequence: str
+    number: int
+    image_id: int
+    size_hw: tuple[int, int]
+    boxes: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        where = f"{self.sequence}/{self.number}"
+        _require(self.boxes.shape == (n, 4), f"{where}: {self.boxes.shape} boxes but {n} labels")
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,8 @@ class TrainConfig(Settings):
 
     Networks with super-resolution need `degrade`; `beta` is the share of the crack map's loss where
     both of their parts are trained, the rest is that of the picture. `workers` threads prepare the
-    coming batches, which are the same for any number of them.
+    coming batches, which are the same for any number of them. With `precision` bfloat16 the network
+    computes in mixed precision, while weights, losses and validation stay in float32.
     """
 
     name: str
@@ -281,6 +282,7 @@ class TrainConfig(Settings):
     threads: int | None = Field(default=None, ge=1)
     workers: int = Field(default=0, ge=0, le=64)
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @field_validator("augment", mode="before")
     @classmethod

@@ -37,7 +37,8 @@ class JointTask(SegmentationTask):
     def __init__(
         self, network: CSSR | DBPN, config: TrainConfig, degrade: DegradeSettings, pictures: int
     ) -> None:
-        super().__init__(network, config.loss, alpha=alpha_schedule(config, pictures))
+        alpha = alpha_schedule(config, pictures)
+        super().__init__(network, config.loss, alpha=alpha, precision=config.precision)
         self._parts = _parts(network)
         self._config, self._degrade = config, degrade
         self._trained = config.stages[-1].train
@@ -50,9 +51,10 @@ class JointTask(SegmentationTask):
         small = self.normalise(batch.small).contiguous(memory_format=torch.channels_last)
         large = self.normalise(batch.images)
         if self._trained == "image":
-            error = functional.l1_loss(enlarged(self.network, small), large)
+            found = self.outputs(lambda x: {"image": enlarged(self.network, x)}, small)["image"]
+            error = functional.l1_loss(found, large)
             return {"image": error, "loss": error}
-        outputs = self.network(small)
+        outputs = self.outputs(self.network, small)
         parts = self.crack_loss(outputs, batch, iteration)
         if self._trained == "logits" or self._parts["image"] is None:
             return parts
@@ -122,7 +124,7 @@ def build_task(network: nn.Module, config: TrainConfig, pictures: int) -> Segmen
             f"stages.train: {config.model} has no part that enlarges pictures; leave it out"
         )
     alpha = alpha_schedule(config, pictures)
-    return SegmentationTask(network, config.loss, config.input_scale, alpha)
+    return SegmentationTask(network, config.loss, config.input_scale, alpha, config.precision)
 
 
 def _suiting(network: CSSR | DBPN, config: TrainConfig) -> DegradeSettings:

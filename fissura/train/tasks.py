@@ -33,11 +33,13 @@ class SegmentationTask:
         loss: Loss,
         input_scale: float = 1.0,
         alpha: Alpha = lambda _iteration: 1.0,
+        precision: str = "float32",
     ) -> None:
         self.network = network
         self.loss = loss
         self.input_scale = input_scale
         self.alpha = alpha
+        self._mixed = precision == "bfloat16"
         self._mean = torch.tensor(network.MEAN_RGB).view(1, 3, 1, 1)
         self._std = torch.tensor(network.STD_RGB).view(1, 3, 1, 1)
 
@@ -50,7 +52,13 @@ class SegmentationTask:
         """Named scalars of one batch; `loss` is the one to minimise."""
         self.network.train()
         images = self.normalise(batch.images).contiguous(memory_format=torch.channels_last)
-        return self.crack_loss(self.network(images), batch, iteration)
+        return self.crack_loss(self.outputs(self.network, images), batch, iteration)
+
+    def outputs(self, part: Callable[[Tensor], dict[str, Tensor]], x: Tensor) -> dict[str, Tensor]:
+        """What the network or a part of it gives in training, in the run's precision; float32."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._mixed):
+            found = part(x)
+        return {name: values.float() for name, values in found.items()}
 
     def crack_loss(
         self, outputs: dict[str, Tensor], batch: Batch, iteration: int

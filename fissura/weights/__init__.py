@@ -20,6 +20,7 @@ from fissura.weights.files import read_metadata
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Above0 = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+_Side = Annotated[int, Field(ge=32, le=8192, multiple_of=32)]
 
 PREFIX = "fissura."
 SUFFIXES = (".onnx", ".safetensors")
@@ -37,6 +38,11 @@ class ModelCard:
     None where memory alone decides; `threshold` turns the crack map into a mask, and
     `threshold_from` says whether it was chosen on validation pictures; `weights_sha256` is the
     hash of the tensors (see `network.state_sha256`), the same in ONNX and safetensors.
+
+    A detector names its `classes` (none: it segments), the `strides` of its outputs, the `frames`
+    of a sequence that it takes at once, the size that it sees as `size_hw`, how a picture comes to
+    that size (`resize`), and the overlap above which the weaker of two boxes is dropped, `nms_iou`;
+    its `threshold` is the least score of a box.
     """
 
     name: str
@@ -50,6 +56,12 @@ class ModelCard:
     overlap: Annotated[int, Field(ge=0, le=100_000)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     threshold_from: Literal["validation", "elsewhere"] = "validation"
+    classes: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    strides: Annotated[tuple[Literal[8, 16, 32], ...], Field(max_length=3)] = ()
+    frames: Annotated[int, Field(ge=1, le=64)] = 1
+    size_hw: tuple[_Side, _Side] | None = None
+    resize: Literal["letterbox", "stretch"] = "letterbox"
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.65
     weights_sha256: str = ""
     licence: str = ""
     summary: str = ""

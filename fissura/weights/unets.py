@@ -131,12 +131,17 @@ def part_of_cssr(
 ) -> dict[str, Tensor] | None:
     """A start of CSSR with one of its networks, or of one of them with its part of CSSR's file.
 
+    A file of CSSR may lack one of the two, as a baseline's does.
+
     None where it is neither. What the file has nothing for stays as it is in `own`.
     """
     if name == "cssr" and origin in PARTS:
         prefix = PARTS[origin]
         others = {key: values for key, values in own.items() if not key.startswith(prefix)}
         return others | {prefix + key: values for key, values in given.items()}
+    if name == "cssr" and origin == "cssr":
+        absent = [p for p in PARTS.values() if not any(key.startswith(p) for key in given)]
+        return {k: v for k, v in own.items() if k.startswith(tuple(absent))} | dict(given)
     if origin == "cssr" and name in PARTS:
         prefix = PARTS[name]
         return {
