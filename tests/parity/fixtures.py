@@ -98,6 +98,8 @@ def find(system: str, default: Path = HERE) -> list[Path]:
 def load(folder: Path) -> Fixture:
     """Read one fixture folder; every array must be described."""
     golden = json.loads((folder / "golden.json").read_text())
+    if isinstance(golden["arrays"], list):
+        golden["arrays"] = {about["name"]: about for about in golden["arrays"]}
     with np.load(folder / "golden.npz") as arrays:
         fixture = Fixture(folder, golden, dict(arrays))
     assert set(golden["arrays"]) == set(fixture.arrays)
