@@ -217,7 +217,33 @@ class ComboLossSettings(Settings):
         return self
 
 
-Loss: TypeAlias = LossSettings | ComboLossSettings
+class DetectionLossSettings(Settings):
+    """A detector's loss: boxes (times `reg`), objectness (`obj`) and classes (`cls`).
+
+    A box costs `zeta` times 1 − its overlap (`iou` names the form; plain IoU is squared) and `eta`
+    times 1 − the normalised Wasserstein distance, whose `nwd_constant` is in network pixels.
+    `reduction`: `mean` takes both over positive cells; `released` divides the distance's mean by
+    their number once more, as the release does, so that it hardly counts.
+    """
+
+    kind: Literal["detection"] = "detection"
+    iou: Literal["ciou", "giou", "iou"] = "ciou"
+    nwd_constant: float = Field(default=12.0, gt=0)
+    zeta: Weight = 0.5
+    eta: Weight = 0.5
+    reduction: Literal["released", "mean"] = "released"
+    reg: Weight = 5.0
+    obj: Weight = 1.0
+    cls: Weight = 1.0
+
+    @model_validator(mode="after")
+    def _boxes_count(self) -> Self:
+        if self.reg * (self.zeta + self.eta) == 0:
+            raise ValueError("zeta and eta, or reg, are 0, so that no box is learnt; raise one")
+        return self
+
+
+Loss: TypeAlias = LossSettings | ComboLossSettings | DetectionLossSettings
 
 
 class OptimiserSettings(Settings):
