@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from fissura.models.beltcrackdet import BeltCrackDet
 from fissura.models.cgnet import CGNet
 from fissura.models.cssr import CSSR
 from fissura.models.dbpn import DBPN
@@ -10,8 +11,10 @@ from fissura.models.deepcrack_zou import DeepCrackZou
 from fissura.models.pspnet import PSPNet
 from fissura.models.unet_resnet import UNetResNet34, UNetResNet101
 from fissura.models.unet_vgg16 import UNetVGG16
+from fissura.models.yolox import YoloxS
 
 MODELS: dict[str, type[nn.Module]] = {
+    "beltcrackdet": BeltCrackDet,
     "cgnet": CGNet,
     "cssr": CSSR,
     "dbpn": DBPN,
@@ -21,12 +24,14 @@ MODELS: dict[str, type[nn.Module]] = {
     "unet_resnet34": UNetResNet34,
     "unet_resnet101": UNetResNet101,
     "unet_vgg16": UNetVGG16,
+    "yolox_s": YoloxS,
 }
 
 __all__ = [
     "CSSR",
     "DBPN",
     "MODELS",
+    "BeltCrackDet",
     "CGNet",
     "DeepCrackLiu",
     "DeepCrackZou",
@@ -34,4 +39,5 @@ __all__ = [
     "UNetResNet34",
     "UNetResNet101",
     "UNetVGG16",
+    "YoloxS",
 ]

@@ -1,0 +1,180 @@
+"""BeltCrackDet: cracks of a conveyor belt in the newest of several frames.
+
+Huang, Ji, Ma, Ye: "BeltCrack: the First Sequential-image Industrial Conveyor Belt Crack Detection
+Dataset and Its Baseline with Triple-domain Feature Learning", 2025. Parameter names are those of
+the release, so that its checkpoints load by name.
+
+Shapes: B batch, T frames (oldest first, the key frame last), C channels (128 at full width), H×W a
+frame, h×w = H/8×W/8, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fissura.models.beltcrackdet.backbone import FrameBackbone
+from fissura.models.beltcrackdet.frequency import WaveletConv
+from fissura.models.beltcrackdet.fusion import chain, fusion
+from fissura.models.beltcrackdet.head import OneLevelHead
+from fissura.models.beltcrackdet.spatial import KeyValue, MemoryReader, NonLocal
+from fissura.models.beltcrackdet.swin import FrameSwin
+from fissura.models.beltcrackdet.temporal import NeighbourGraph, TARFusion
+from fissura.models.yolox import MOST_CLASSES, ConvBN, check_size, released_start
+
+CHANNELS = 128
+STEP = 16
+"""Channels of the narrowest network; every count of channels divides by what it has to then."""
+MOST_FRAMES = 16
+MOST_WIDTH = 2.0
+LEAST_SIDE = 64
+"""Below, the maps are smaller than a window of the Swin layers."""
+
+
+class Neck(nn.Module):
+    """The maps of T frames become one: spatial, temporal and frequency branch, and their fusion."""
+
+    def __init__(
+        self,
+        width: int,
+        frames: int,
+        branches: tuple[bool, bool, bool],
+        rcu: Sequence[int],
+        wrap: bool,
+    ) -> None:
+        super().__init__()
+        self.hsm, self.atm, self.wfm = branches
+        if self.hsm:
+            self._add_spatial(width, frames)
+        if self.atm:
+            self.tar = TARFusion(width, frames)
+            self.gal = NeighbourGraph(width, wrap)
+        if self.hsm and self.atm:
+            self.conv_fin_mix = chain(2 * width, 2 * width, width)
+        if self.wfm:
+            self._add_frequency(width, frames + self.atm)
+            for k in range(3):
+                self.add_module(f"resblock{k}", fusion(width, k + 1 in rcu))
+
+    def _add_spatial(self, width: int, frames: int) -> None:
+        self.conv_ref = nn.Sequential(
+            ConvBN((frames - 1) * width, 2 * width, 3),
+            ConvBN(2 * width, width, 3, act=nn.Sigmoid()),
+        )
+        self.conv_cur = ConvBN(width, width, 3)
+        self.conv_cr_mix = chain(2 * width, 2 * width, width)
+        self.nolocal = NonLocal(width)
+        self.keyvalue_Q = KeyValue(width)
+        self.keyvalue_M = KeyValue(width)
+        self.memory = MemoryReader(width)
+
+    def _add_frequency(self, width: int, maps: int) -> None:
+        self.conv_dw = WaveletConv(width)
+        self.swin = FrameSwin(width, maps)
+        self.conv_t = chain(maps * width, 8 * width, width)
+        if self.atm:
+            self.conv_fre_new = chain(maps * width, 4 * width, 2 * width, width)
+        else:
+            self.conv_fre = chain(maps * width, 2 * width, width)
+
+    def forward(self, frames: Sequence[Tensor]) -> Tensor:
+        """T maps B×C×h×w → B×C×h×w."""
+        temporal = self.temporal(frames) if self.atm else None
+        x = self._spatiotemporal(frames, temporal)
+        if not self.wfm:
+            return x
+        filtered, exchanged = self.frequency(frames, temporal)
+        first = self.resblock0(torch.cat([x, filtered], dim=1))
+        second = self.resblock1(torch.cat([filtered, exchanged], dim=1))
+        out: Tensor = self.resblock2(torch.cat([first, second], dim=1))
+        return out
+
+    def _spatiotemporal(self, frames: Sequence[Tensor], temporal: Tensor | None) -> Tensor:
+        """What the spatial and the temporal branch, or the key frame in their stead, give."""
+        if not self.hsm:
+            return frames[-1] if temporal is None else temporal
+        spatial = self.spatial(frames)
+        if temporal is None:
+            return spatial
+        out: Tensor = self.conv_fin_mix(torch.cat([spatial, temporal], dim=1))
+        return out
+
+    def spatial(self, frames: Sequence[Tensor]) -> Tensor:
+        """HSM: T maps B×C×h×w → B×C×h×w."""
+        *earlier, key = frames
+        gate = self.conv_ref(torch.cat(earlier, dim=1))
+        gated = self.conv_cur(gate * key)
+        local = self.conv_cr_mix(torch.cat([gated, key], dim=1))
+        out: Tensor = self.memory(self.keyvalue_Q(key), self.keyvalue_M(self.nolocal(local)))
+        return out
+
+    def temporal(self, frames: Sequence[Tensor]) -> Tensor:
+        """ATM: T maps B×C×h×w → B×C×h×w."""
+        out: Tensor = self.gal(self.tar(frames))
+        return out
+
+    def frequency(self, frames: Sequence[Tensor], temporal: Tensor | None) -> tuple[Tensor, Tensor]:
+        """WFM: T maps B×C×h×w and the temporal branch's, filtered and exchanged among them."""
+        waves = list(self.conv_dw(torch.cat(list(frames))).chunk(len(frames)))
+        maps = torch.cat(waves if temporal is None else [*waves, temporal], dim=1)
+        mix = self.conv_fre if temporal is None else self.conv_fre_new
+        return mix(maps), self.conv_t(self.swin(maps))
+
+
+class BeltCrackDet(nn.Module):
+    """Boxes of the cracks in the last of `frames` frames, with what the others tell about it.
+
+    Input: B×3×T×H×W float32 RGB, normalised, oldest first; H and W multiples of 32 from 64 on.
+    `hsm`, `atm` and `wfm` switch the spatial, the temporal and the frequency branch; those of the
+    three residual fusions that `rcu` does not name are plain convolutions. With `wrap` the temporal
+    branch's graph joins opposite edges of the map, as released. `width` multiplies all channels.
+    """
+
+    MEAN_RGB: ClassVar[tuple[float, float, float]] = (123.675, 116.28, 103.53)
+    STD_RGB: ClassVar[tuple[float, float, float]] = (58.395, 57.12, 57.375)
+    CHANNELS: ClassVar[str] = "rgb"
+    INPUT_SCALE: ClassVar[float] = 1.0
+    THRESHOLD: ClassVar[float] = 0.5
+    TILE: ClassVar[int | None] = None
+    OVERLAP: ClassVar[int | None] = None
+    STRIDES: ClassVar[tuple[int, ...]] = (8,)
+
+    def __init__(
+        self,
+        frames: int = 5,
+        classes: int = 1,
+        hsm: bool = True,
+        atm: bool = True,
+        wfm: bool = True,
+        rcu: Sequence[int] = (1, 2, 3),
+        wrap: bool = True,
+        width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 2 <= frames <= MOST_FRAMES or not 1 <= classes <= MOST_CLASSES:
+            raise ValueError(
+                f"frames must be 2 to {MOST_FRAMES} and classes 1 to {MOST_CLASSES}, "
+                f"got {frames} and {classes}"
+            )
+        if not set(rcu) <= {1, 2, 3}:
+            raise ValueError(f"rcu must be among 1, 2 and 3, got {list(rcu)}")
+        if not 0 < width <= MOST_WIDTH or width * CHANNELS % STEP:
+            raise ValueError(
+                f"width must be a multiple of {STEP / CHANNELS} up to {MOST_WIDTH}, got {width}"
+            )
+        channels = round(width * CHANNELS)
+        self.frames = frames
+        self.backbone = FrameBackbone(channels // 4, blocks=1)
+        self.neck = Neck(channels, frames, (hsm, atm, wfm), rcu, wrap)
+        self.head = OneLevelHead(channels, classes)
+        released_start(self)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """B×3×T×H×W → {"boxes_raw": B×(5+K)×h×w}: x, y, w, h, objectness, classes, all raw."""
+        if x.ndim != 5 or x.shape[2] != self.frames:
+            raise ValueError(f"input must be B×3×{self.frames}×H×W, got {tuple(x.shape)}")
+        check_size(x, LEAST_SIDE)
+        return {"boxes_raw": self.head.single(self.neck(self.backbone(x)))}
