@@ -218,6 +218,10 @@ class NaiveEngine:
         outputs: Mapping[str, NDArray[np.float32]] = self._run(image)
         return dict(outputs)
 
+    def run_clip(self, clip: UInt8Image) -> dict[str, NDArray[np.float32]]:
+        """The same for a network of T frames: T×H×W×3, oldest first."""
+        return self.run(clip)
+
 
 def _open_other(model: str | Path, other: str, threads: int | None) -> Engine:
     if other == NAIVE:

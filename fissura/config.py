@@ -80,10 +80,12 @@ class CrfSettings(Settings):
 class PredictSettings(CleanSettings):
     """Everything that decides what fissura says about a picture.
 
-    None means: the model's own (`threshold`, `input_scale`), chosen by size (`tile`, `overlap`),
-    all cores (`threads`), estimated from the picture (`blur_px`), or no scale known. `refine` names
-    what happens to the crack map before the threshold. `scale` is how many times the model is
-    expected to enlarge the picture: one that does otherwise is refused.
+    None means: the model's own (`threshold`, `input_scale`, `nms_iou`), chosen by size (`tile`,
+    `overlap`), all cores (`threads`), estimated from the picture (`blur_px`), or no scale known.
+    `refine` names what happens to the crack map before the threshold. `scale` is how many times the
+    model is expected to enlarge the picture: one that does otherwise is refused. For a detector
+    `threshold` is the least score of a box, and of two boxes of one class that overlap by more than
+    `nms_iou` (intersection over union) the better one stays.
     """
 
     model: str = Field(default="cgnet", min_length=1)
@@ -97,6 +99,7 @@ class PredictSettings(CleanSettings):
     crf: CrfSettings = CrfSettings()
     input_scale: float | None = Field(default=None, ge=0.1, le=8)
     scale: Literal[1, 2, 4, 8] | None = None
+    nms_iou: float | None = Field(default=None, gt=0, le=1)
     max_pixels: int = Field(default=200_000_000, ge=1)
     mm_per_px: float | None = Field(default=None, gt=0)
     gsd_from: str | None = None

@@ -30,6 +30,10 @@ class Engine(Protocol):
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         ...
 
+    def run_clip(self, clip: UInt8Image) -> Outputs:
+        """The same for a network of T frames: T×H×W×3, oldest first."""
+        ...
+
 
 MIN_THREAD_LIMIT = 8
 """So many threads are let pass on any machine; more than cores only slow it down."""
@@ -76,7 +80,19 @@ def available_cores() -> int:
     return len(cores)
 
 
-class OnnxRuntimeEngine:
+class _PictureOrClip:
+    """Both ways of running: an array keeps its time axis, if it has one, on the way in."""
+
+    def run(self, image: UInt8Image) -> Outputs:
+        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        raise NotImplementedError
+
+    def run_clip(self, clip: UInt8Image) -> Outputs:
+        """The same for a network of T frames: T×H×W×3, oldest first."""
+        return self.run(clip)
+
+
+class OnnxRuntimeEngine(_PictureOrClip):
     """The default: light, no torch."""
 
     name = "onnxruntime"
@@ -109,7 +125,7 @@ class OnnxRuntimeEngine:
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         # Giving memory back costs a seventh of the time: worth it only for what is large.
-        large = image.shape[0] * image.shape[1] > LARGE_PIXELS
+        large = image.size > 3 * LARGE_PIXELS
         options = self._give_back if large else self._keep
         try:
             arrays = self._session.run(None, {self._input: to_planes(image)}, options)
@@ -118,7 +134,7 @@ class OnnxRuntimeEngine:
         return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(_PictureOrClip):
     """Fast on Intel and AMD; bf16 where the processor has it."""
 
     name = "openvino"
@@ -154,7 +170,7 @@ class OpenVinoEngine:
         }
 
 
-class TorchEngine:
+class TorchEngine(_PictureOrClip):
     """The network itself, from safetensors; torch is imported here and only here."""
 
     name = "torch"
@@ -182,8 +198,9 @@ class TorchEngine:
 
         bf16 = torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
         try:
-            batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)
-            batch = batch.float().contiguous(memory_format=self._form)
+            batch = torch.from_numpy(np.ascontiguousarray(image))[None].movedim(-1, 1)
+            form = self._form if image.ndim == 3 else torch.contiguous_format
+            batch = batch.float().contiguous(memory_format=form)
             with torch.inference_mode(), bf16:
                 outputs = self._network(batch)
         except RuntimeError as error:  # torch's allocator says so when memory runs out
@@ -209,7 +226,7 @@ def _missing(engine: str, extra: str) -> InputError:
 
 
 def _failed(path: Path | None, engine: str, image: UInt8Image, error: Exception) -> InputError:
-    height, width = image.shape[:2]
+    height, width = image.shape[-3:-1]
     reason = " ".join(str(error).split())[:160]
     return InputError(
         f"{path}: {engine} failed on {height}×{width} pixels ({reason}); give a smaller tile"

@@ -27,7 +27,9 @@ Set = Annotated[list[str] | None, Option("--set", help="Change one setting: a.b=
 class PredictOptions:
     """Options of `fissura predict`; those named like a field of PredictSettings set that field."""
 
-    sources: Annotated[list[str], Argument(help="Pictures, folders, globs.")]
+    sources: Annotated[
+        list[str], Argument(help="Pictures, videos, folders, globs, camera:0, rtsp://….")
+    ]
     model: Annotated[str | None, Option(help="Shipped model or exported .onnx file [cgnet].")] = (
         None
     )
@@ -35,8 +37,9 @@ class PredictOptions:
     formats: Annotated[
         str | None,
         Option(
-            help="Any of json,csv,coco,masks,probability,overlay,enlarged,html,geojson"
-            " [json,csv,overlay,masks,html; enlarged where the model enlarges]."
+            help="Any of json,jsonl,csv,coco,masks,probability,overlay,enlarged,html,geojson,video"
+            " [json,csv,overlay,masks,html; enlarged where the model enlarges; of boxes and videos"
+            " see docs/video.md]."
         ),
     ] = None
     recursive: Annotated[bool, Option("--recursive", help="Look into subfolders.")] = False
@@ -64,6 +67,9 @@ class PredictOptions:
     ] = None
     scale: Annotated[
         int | None, Option(help="Super-resolution expected of the model: 1, 2, 4 or 8.")
+    ] = None
+    nms_iou: Annotated[
+        float | None, Option(help="Of boxes that overlap by more, one stays; the model's own.")
     ] = None
     refine: Refine = None
     changes: Set = None

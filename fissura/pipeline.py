@@ -20,12 +20,22 @@ import numpy as np
 
 from fissura import decode, enlarged, windows
 from fissura.config import PredictSettings, build_settings
+from fissura.detect import Window
 from fissura.engines import Engine, open_engine
 from fissura.frames import find_images, from_array, read_image
 from fissura.measure import measure_cracks
 from fissura.measure.scale import from_mm_per_px, parse_gsd_from
 from fissura.refine import OWN_THRESHOLDS, SIDE_GUIDED, clean_mask, refine
-from fissura.types import FloatMap, Frame, InputError, Result, Scale, SettingError, UInt8Image
+from fissura.types import (
+    Detections,
+    FloatMap,
+    Frame,
+    InputError,
+    Result,
+    Scale,
+    SettingError,
+    UInt8Image,
+)
 from fissura.weights import ModelCard
 
 Source: TypeAlias = "str | Path | Frame | np.ndarray[Any, Any]"
@@ -107,6 +117,19 @@ def enlarged_map(
     return refine(probability, image, settings, *side1), image
 
 
+def detect_clip(
+    images: Sequence[UInt8Image], engine: Engine, settings: PredictSettings
+) -> Detections:
+    """Boxes on the last of the images, oldest first, H×W×3 each.
+
+    Fewer than the network's T are completed by repeating the first, as at the start of a sequence.
+    """
+    window = Window(engine.card)
+    for image in images[-engine.card.frames :]:
+        window.push(image)
+    return window.detect(engine, settings)
+
+
 def network_maps(
     image: UInt8Image, engine: Engine, settings: PredictSettings, outputs: Sequence[str]
 ) -> FloatMap:
@@ -182,7 +205,13 @@ def resolve(settings: PredictSettings, engine: Engine) -> PredictSettings:
             f"scale {settings.scale}: {engine.card.name} {does}; give --scale {times} or leave it"
             " out, or choose another model"
         )
-    own = {
+    if engine.card.classes and settings.refine != "none":
+        raise InputError(
+            f"refine {settings.refine}: {engine.card.name} finds boxes and has no crack map to"
+            " refine; leave it out"
+        )
+    boxes = {"nms_iou": settings.nms_iou or engine.card.nms_iou} if engine.card.classes else {}
+    own = boxes | {
         "engine": engine.name,
         "scale": times,
         "threshold": settings.threshold or threshold,
@@ -192,8 +221,10 @@ def resolve(settings: PredictSettings, engine: Engine) -> PredictSettings:
 
 
 def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Prediction:
-    """Find, clean and measure the cracks of one picture."""
+    """Find, clean and measure the cracks of one picture; a detector finds their boxes."""
     settings = resolve(settings, engine)
+    if engine.card.classes:
+        return _boxed(frame, detect_clip([frame.image], engine, settings), engine, settings)
     assert settings.threshold is not None
     times = engine.card.output_scale
     probability, picture = enlarged_map(frame.image, engine, settings)
@@ -225,6 +256,25 @@ def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Pr
         enlarged=picture if times > 1 else None,
         crack_map=probability,
         mask=mask,
+    )
+
+
+def _boxed(
+    frame: Frame, detections: Detections, engine: Engine, settings: PredictSettings
+) -> Prediction:
+    return Prediction(
+        source=frame.source,
+        size_hw=frame.size_hw,
+        model=engine.card.name,
+        weights_sha256=engine.card.weights_sha256,
+        settings=settings.model_dump(),
+        detections=detections,
+        frame_index=frame.index,
+        time_s=frame.time_s,
+        gps=frame.gps,
+        scale=find_scale(settings, frame.size_hw),
+        notes=frame.notes,
+        image=frame.image,
     )
 
 

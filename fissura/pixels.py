@@ -89,5 +89,5 @@ def upright(rgb: UInt8Image, orientation: int) -> UInt8Image:
 
 
 def to_planes(image: UInt8Image) -> NDArray[np.float32]:
-    """H×W×3 uint8 → 1×3×H×W float32, as networks take pictures."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]
+    """H×W×3 uint8 → 1×3×H×W float32, as networks take pictures; T×H×W×3 → 1×3×T×H×W."""
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float32)[None]

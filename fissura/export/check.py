@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ from fissura.types import UInt8Image
 TOLERANCE = 1e-4
 SIZES_HW = ((64, 96), (1, 1), (37, 53), (97, 131), (200, 33), (113, 112))
 """Sizes tried by default: multiples of the stride, odd ones, and a single pixel."""
+
+DETECTOR_SIZES_HW = ((64, 64), (64, 160), (192, 96))
+"""The same for detectors, whose stride is 32."""
 
 MOST_TRIES = 6
 
@@ -52,7 +55,7 @@ def compare(first: Run, second: Run, pictures: Iterable[UInt8Image]) -> Agreemen
     count = 0
     for picture in pictures:
         count += 1
-        height, width = picture.shape[:2]
+        height, width = picture.shape[-3:-1]
         one, two = first(picture), second(picture)
         _require_same_form(one, two)
         for name in one:
@@ -97,6 +100,13 @@ def random_pictures(seed: int = 0) -> list[UInt8Image]:
     """One picture of noise per size in `SIZES_HW`, the same for the same seed."""
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, (*size, 3), np.uint8) for size in SIZES_HW]
+
+
+def random_clips(frames: int, sizes_hw: Sequence[tuple[int, int]]) -> list[UInt8Image]:
+    """Noise for a detector, one array per size: pictures, or T×H×W×3 for one of T frames."""
+    rng = np.random.default_rng(0)
+    times = (frames,) if frames > 1 else ()
+    return [rng.integers(0, 256, (*times, *size, 3), np.uint8) for size in sizes_hw]
 
 
 def _require_same_form(

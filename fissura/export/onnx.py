@@ -19,7 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fissura.export.check import Agreement, Run, compare, random_pictures, without_flips
+from fissura.export.check import (
+    DETECTOR_SIZES_HW,
+    Agreement,
+    Run,
+    compare,
+    random_clips,
+    random_pictures,
+    without_flips,
+)
 from fissura.export.rewrites import rewrite
 from fissura.models.deepcrack_zou import unpools
 from fissura.pixels import to_planes
@@ -28,8 +36,10 @@ from fissura.weights import PREFIX, ModelCard, to_metadata
 from fissura.weights.network import Deployed, state_sha256
 
 OPSET = 18
-INPUT, OTHER_INPUT = "image", "picture"
+INPUT, OTHER_INPUT, CLIP_INPUT = "image", "picture", "clip"
 """A graph has no two values of one name: where it gives an `image`, it takes a `picture`."""
+
+DETECTOR_STRIDE = 32
 
 
 class _Outputs(nn.Module):
@@ -49,16 +59,19 @@ def export_onnx(
 ) -> Agreement:
     """Writes the network as ONNX and returns how well ONNX Runtime agrees with torch on it.
 
-    The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`.
-    Beyond the tolerance nothing is written.
+    The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`;
+    a network of T frames takes `clip` N×3×T×H×W. Beyond the tolerance nothing is written.
     """
     if pictures and unpools(module):
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
     network = Deployed(module, card).eval()
     card = replace(card, weights_sha256=state_sha256(module.state_dict()))
-    proto = _to_proto(network, card.name)
+    proto, free = _to_proto(network, card)
     runs = torch_run(network), onnx_run(proto.SerializeToString())
-    noise = without_flips(*runs) if unpools(module) else random_pictures()
+    if card.classes:
+        noise = random_clips(card.frames, DETECTOR_SIZES_HW if free else (card.network_hw,))
+    else:
+        noise = without_flips(*runs) if unpools(module) else random_pictures()
     agreement = compare(*runs, [*noise, *pictures])
     if not agreement.ok:
         raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {agreement}")
@@ -98,21 +111,33 @@ def onnx_run(model: bytes) -> Run:
     return run
 
 
-def _to_proto(network: Deployed, name: str) -> Any:
+def _to_proto(network: Deployed, card: ModelCard) -> tuple[Any, bool]:
+    """The graph, and whether height and width are free; they are not where shapes decide paths."""
     dim = torch.export.Dim
-    sizes = ({0: dim("n", min=1), 2: dim("h", min=1), 3: dim("w", min=1)},)
-    # Odd sizes and a batch of two keep the exporter from taking any of them for a constant.
-    example = torch.zeros(2, 3, 97, 131)
+    if not card.classes:
+        # Odd sizes and a batch of two keep the exporter from taking any of them for a constant.
+        sizes = {0: dim("n", min=1), 2: dim("h", min=1), 3: dim("w", min=1)}
+        return _graph(network, card.name, torch.zeros(2, 3, 97, 131), sizes), True
+    if card.frames == 1:
+        sides = (DETECTOR_STRIDE * dim(name, min=1) for name in ("h32", "w32"))
+        sizes = {0: dim("n", min=1), **dict(zip((2, 3), sides, strict=True))}
+        return _graph(network, card.name, torch.zeros(2, 3, 96, 160), sizes), True
+    example = torch.zeros(2, 3, card.frames, *card.network_hw)
+    return _graph(network, card.name, example, {0: dim("n", min=1)}), False
+
+
+def _graph(network: Deployed, name: str, example: Tensor, sizes: dict[int, Any]) -> Any:
     with torch.inference_mode():
         names = list(network(example))
+    given = OTHER_INPUT if INPUT in names else INPUT
     try:
         with _silence():
             program = torch.onnx.export(
                 _Outputs(network).eval(),
                 (example,),
-                input_names=[OTHER_INPUT if INPUT in names else INPUT],
+                input_names=[CLIP_INPUT if example.ndim == 5 else given],
                 output_names=names,
-                dynamic_shapes=sizes,
+                dynamic_shapes=(sizes,),
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,

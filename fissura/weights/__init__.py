@@ -68,6 +68,11 @@ class ModelCard:
     trained_on: str = ""
     path: Path | None = None
 
+    @property
+    def network_hw(self) -> tuple[int, int]:
+        """Height and width of what a detector sees, the published size where none is noted."""
+        return self.size_hw or (512, 512)
+
 
 METADATA_KEYS = tuple(item.name for item in fields(ModelCard) if item.name != "path")
 
