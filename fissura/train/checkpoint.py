@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from copy import deepcopy
 from pathlib import Path
@@ -16,16 +17,27 @@ LAST = "last.pt"
 
 
 class MovingAverage:
-    """Exponential moving average of a network's parameters and norm statistics."""
+    """Exponential moving average of a network's parameters and norm statistics.
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    `warmup` is the number of updates in which the decay comes within 1/e of its full value, as in
+    the YOLO family; without it, the decay rises much faster.
+    """
+
+    def __init__(self, network: nn.Module, decay: float, warmup: float | None = None) -> None:
         self.network = deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
+        self.warmup = warmup
+
+    def decay_at(self, iteration: int) -> float:
+        """How much of the average is kept after an iteration, counted from 0."""
+        if self.warmup is None:
+            return min(self.decay, (1 + iteration) / (10 + iteration))
+        return self.decay * (1 - math.exp(-(iteration + 1) / self.warmup))
 
     @torch.no_grad()
     def update(self, network: nn.Module, iteration: int) -> None:
         """Follow `network`; the first iterations count more, so that the start is forgotten."""
-        decay = min(self.decay, (1 + iteration) / (10 + iteration))
+        decay = self.decay_at(iteration)
         for mean, value in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
         for kept, buffer in zip(self.network.buffers(), network.buffers(), strict=True):

@@ -12,7 +12,7 @@ objectness, classes; row i and column j of stride s make cell i·w + j of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -148,19 +148,17 @@ def detection_loss(
     strides: Sequence[int],
     targets: Sequence[Tensor],
     settings: DetectionLossSettings,
-    pooled: Callable[[Tensor], Tensor] = lambda count: count,
 ) -> dict[str, Tensor]:
     """Weighted parts `reg`, `obj`, `cls`, their sum as `loss`, and the number of `positives`.
 
-    `targets` has per picture cx, cy, w, h, class, G×5, and may be empty. `pooled` sums a count
-    over processes: the loss is then the share of this one, and all shares sum up to the loss of
-    the pictures of all.
+    `targets` has per picture cx, cy, w, h, class: G×5, of which G may be 0. Without any box in the
+    batch the loss is that of objectness alone.
     """
     predictions = decode(outputs, strides)
     found = assign_all(predictions, targets)
     where = (found.pictures, found.cells)
     count = predictions.boxes.new_tensor(len(found.cells))
-    whole = pooled(count).clamp(min=1)
+    whole = count.clamp(min=1)
     answers = torch.zeros_like(predictions.objectness).index_put(where, torch.ones_like(found.ious))
     logits = predictions.classes[where]
     soft = functional.one_hot(found.labels, logits.shape[1]) * found.ious[:, None]

@@ -154,7 +154,7 @@ def _start(config: TrainConfig) -> RunState:
     network = network.to(config.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(network, config.optimiser)
-    return RunState(network, MovingAverage(network, config.ema_decay), optimiser)
+    return RunState(network, MovingAverage(network, config.ema_decay, config.ema_warmup), optimiser)
 
 
 def _iterate(
