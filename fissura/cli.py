@@ -344,13 +344,23 @@ def data_stats(options: StatsOptions) -> int:
 
 @console.verb(data_app, "synth")
 def data_synth(options: SynthOptions) -> int:
-    """Render pictures of cracks of exactly known width and length."""
+    """Render pictures with exact truth: cracked walls, or sequences of a running belt."""
+    from fissura import synth
+    from fissura.config import apply_overrides
     from fissura.report import prepare_output
-    from fissura.synth import DEMO_MM_PER_PX, write_demo
 
+    synth.check_subject(options.what)
     prepare_output(options.out, options.overwrite)
-    pictures = [str(path) for path in write_demo(options.out)]
-    found = {"pictures": pictures, "mm_per_px": DEMO_MM_PER_PX, "out": str(options.out)}
+    found: dict[str, Any] = {"out": str(options.out)}
+    if options.what == "walls":
+        pictures = [str(path) for path in synth.write_demo(options.out)]
+        found = {"pictures": pictures, "mm_per_px": synth.DEMO_MM_PER_PX} | found
+        return console.print_outcome(found, options.as_json)
+    style = apply_overrides({"fps": options.fps, "speed_mps": options.speed}, options.changes or ())
+    size_wh = synth.read_size(options.size)
+    series = synth.BeltSeries(options.seed, options.sequences, options.frames, size_wh)
+    with console.Progress("rendering", quiet=options.as_json) as progress:
+        found = synth.write_belts(options.out, series, style, progress.at) | found
     return console.print_outcome(found, options.as_json)
 
 

@@ -237,8 +237,20 @@ class StatsOptions:
 
 @dataclass(kw_only=True)
 class SynthOptions:
-    """Options of `fissura data synth`."""
+    """Options of `fissura data synth`; all but the first three are for belts."""
 
     out: Annotated[Path, Option(help="Folder for the pictures.")]
+    what: Annotated[str, Argument(help="walls: three photographs; belt: video sequences.")] = (
+        "walls"
+    )
+    seed: Annotated[int, Option(help="Decides everything that is not given.")] = 0
+    sequences: Annotated[int, Option(help="How many belts.")] = 1
+    frames: Annotated[int, Option(help="Pictures of each.")] = 60
+    size: Annotated[str, Option(help="WIDTHxHEIGHT of the pictures.")] = "960x540"
+    fps: Annotated[float | None, Option(help="Frames per second [30].")] = None
+    speed: Annotated[float | None, Option(help="Of the belt in m/s [2 to 6].")] = None
+    changes: Annotated[
+        list[str] | None, Option("--set", help="One setting of the belt: texture=worn; repeatable.")
+    ] = None
     overwrite: Overwrite = False
     as_json: Json = False

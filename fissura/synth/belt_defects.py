@@ -1,0 +1,250 @@
+"""Cracks and holes of a belt: where they sit, how they are shaped, and how they grow.
+
+Places are metres on the belt: u across from the middle, s along from the splice. Sizes follow the
+counts that the BeltCrack paper's Table 1 gives for boxes in pictures of 1920×1080.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fissura.synth.cracks import CrackSpec, Ribbon, draw, polygon_coverage
+from fissura.types import FloatMap
+
+Float64 = NDArray[np.float64]
+Kind = Literal["crack", "hole"]
+SizeMix = Literal["14ks", "9kd"]
+
+BOUNDS_PX = (30, 100, 1000, 10_000, 100_000, 400_000)
+"""Areas of boxes between which a crack is tiny, small, medium, large, huge."""
+
+SIZE_MIX: dict[SizeMix, tuple[float, ...]] = {
+    "14ks": (33, 2278, 20379, 14558, 58),
+    "9kd": (0, 18, 2418, 7097, 3354),
+}
+"""Boxes of each size in the paper's Table 1, all parts of a set together."""
+
+TABLE_PIXELS = 1920 * 1080
+GROWN_AFTER = 5
+"""Revolutions after which a growing crack has its full size."""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One crack or hole: `share` of the picture that its box takes when it is full grown.
+
+    `start` is the share of its full length at the first revolution; 1 does not grow.
+    """
+
+    identity: int
+    kind: Kind
+    u: float
+    s: float
+    angle: float
+    share: float
+    start: float
+    seed: int
+
+    def scaled(self, factor: float) -> Defect:
+        """The same defect with that many times the area."""
+        return replace(self, share=self.share * factor)
+
+    def grown(self, revolution: int) -> float:
+        """Share of the full length at a revolution, from `start` up to 1."""
+        done = min(max(revolution, 0), GROWN_AFTER) / GROWN_AFTER
+        return self.start + (1 - self.start) * done
+
+
+def plan_defects(
+    count: int,
+    length_m: float,
+    half_m: float,
+    mix: SizeMix,
+    holes: float,
+    rng: np.random.Generator,
+) -> list[Defect]:
+    """Scatter defects over a belt, in loose clusters, away from the splice at 0."""
+    weights = np.array(SIZE_MIX[mix], float) / sum(SIZE_MIX[mix])
+    clusters = rng.uniform(0.04, 0.96, max(1, count // 3))
+    found = []
+    for identity in range(1, count + 1):
+        group = int(rng.choice(len(weights), p=weights))
+        area = np.exp(rng.uniform(*np.log(BOUNDS_PX[group : group + 2])))
+        near = rng.choice(clusters) + rng.normal(0, 0.5 / length_m)
+        s = near if rng.random() < 0.5 else rng.uniform(0.04, 0.96)
+        grows = rng.random() < 0.35
+        hole = rng.random() < holes and group < 4
+        found.append(
+            Defect(
+                identity=identity,
+                kind="hole" if hole else "crack",
+                u=float(rng.uniform(-0.85, 0.85) * half_m),
+                s=float(np.clip(s, 0.04, 0.96) * length_m),
+                angle=_direction(rng),
+                share=float(area / TABLE_PIXELS),
+                start=float(rng.uniform(0.35, 0.75)) if grows else 1.0,
+                seed=int(rng.integers(2**31)),
+            )
+        )
+    return found
+
+
+def _direction(rng: np.random.Generator) -> float:
+    """Degrees from across the belt: many along the belt, some across, the rest at a slant."""
+    way = rng.choice(3, p=[0.45, 0.25, 0.3])
+    return float((90 + rng.normal(0, 9), rng.normal(0, 10), rng.uniform(0, 180))[way])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A defect at full size, in metres around its centre (u, s): ribbons of a crack, or an edge."""
+
+    ribbons: tuple[Ribbon, ...] = ()
+    edge: Float64 | None = None
+
+    def outlines(self, grown: float) -> list[Float64]:
+        """Closed polygons at a share of the full length."""
+        if self.edge is not None:
+            return [self.edge * grown]
+        trunk = _shortened(self.ribbons[0], grown)
+        reach = grown * len(self.ribbons[0].xy) / 2
+        middle = len(self.ribbons[0].xy) / 2
+        found = [trunk.outline]
+        for branch in self.ribbons[1:]:
+            gap = np.hypot(*(self.ribbons[0].xy - branch.xy[0]).T)
+            if abs(int(gap.argmin()) - middle) < 0.8 * reach:
+                found.append(_stump(branch, grown).outline)
+        return found
+
+
+def _shortened(ribbon: Ribbon, grown: float) -> Ribbon:
+    """The middle part of a ribbon; it is thinner than the whole and runs out to points."""
+    n = len(ribbon.xy)
+    cut = int(n * (1 - grown) / 2)
+    part = slice(cut, n - cut)
+    ends = np.minimum(np.arange(n - 2 * cut), np.arange(n - 2 * cut)[::-1]) / max(1, 0.3 * n)
+    thin = np.sqrt(grown) * np.clip(ends / grown + 0.02, 0, 1)
+    return _part(ribbon, part, thin)
+
+
+def _stump(ribbon: Ribbon, grown: float) -> Ribbon:
+    """The first part of a branch."""
+    n = max(3, int(len(ribbon.xy) * grown))
+    return _part(ribbon, slice(0, n), np.sqrt(grown) * np.clip(np.linspace(2.2, 0.02, n), 0, 1))
+
+
+def _part(ribbon: Ribbon, part: slice, thin: Float64) -> Ribbon:
+    left, right = ribbon.left[part], ribbon.right[part]
+    middle, half = (left - right) / 2, (left + right) / 2 * thin
+    return Ribbon(ribbon.xy[part], ribbon.normal[part], half + middle, half - middle)
+
+
+BoxArea = Callable[[Float64], float]
+"""Area in the picture, as a share of it, of the box around places (du, ds) about a centre."""
+
+
+def shape_of(defect: Defect, least_px: float, ppm: float, area: BoxArea) -> Shape:
+    """Shape a defect so that its box takes the planned share of the picture.
+
+    `least_px` is the width in belt pixels below which nothing of a crack would be seen.
+    """
+    length = 0.1
+    shape = _shape(defect, length, least_px, ppm)
+    for _ in range(3):
+        points = np.concatenate(shape.outlines(1.0))
+        length *= float(np.sqrt(defect.share / max(area(points), 1e-9)))
+        length = float(np.clip(length, 5 / ppm, 2.6))
+        shape = _shape(defect, length, least_px, ppm)
+    return shape
+
+
+def _shape(defect: Defect, length: float, least_px: float, ppm: float) -> Shape:
+    rng = np.random.default_rng([defect.seed, 1])
+    if defect.kind == "hole":
+        return Shape(edge=_ragged_edge(length, defect.angle, rng))
+    units = float(np.clip(length * ppm, 60, 500))
+    metre = length / units
+    wide = np.exp(rng.normal(np.log(0.035), 0.5)) * length * ppm
+    width = float(np.clip(wide, least_px, max(0.024 * ppm, 1.5 * least_px))) / ppm / metre
+    spec = CrackSpec(
+        size_hw=(int(4 * units), int(4 * units)),
+        width_px=tuple((width * np.exp(0.32 * rng.standard_normal(7))).tolist()),
+        angle_deg=defect.angle,
+        length_px=units,
+        centre_xy=(2 * units, 2 * units),
+        wander=float(rng.uniform(0.1, 0.42)),
+        roughness_px=min(0.35 * width + 0.2, 0.02 * units),
+        branches=int(rng.choice(3, p=[0.62, 0.27, 0.11])),
+        texture="plain",
+    )
+    ribbons = draw(spec, rng)
+    return Shape(tuple(_scaled(ribbon, 2 * units, metre) for ribbon in ribbons))
+
+
+def _scaled(ribbon: Ribbon, middle: float, metre: float) -> Ribbon:
+    xy = (ribbon.xy - middle) * metre
+    return replace(ribbon, xy=xy, left=ribbon.left * metre, right=ribbon.right * metre)
+
+
+def _ragged_edge(length: float, angle: float, rng: np.random.Generator) -> Float64:
+    """Outline of a hole: a crooked oval with torn corners."""
+    count = 240
+    t = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    radius = np.ones(count)
+    for wave in range(2, 14):
+        radius += rng.normal(0, 0.2 / wave) * np.cos(wave * t + rng.uniform(0, 2 * np.pi))
+    radius = np.maximum(radius + rng.normal(0, 0.012, count), 0.35) * length / 2
+    squeeze = rng.uniform(0.4, 0.95)
+    x, y = radius * np.cos(t), squeeze * radius * np.sin(t)
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    return np.stack([c * x - s * y, s * x + c * y], axis=1)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A defect as painted on the belt: share of each pixel, first column and first row."""
+
+    cover: FloatMap
+    left: int
+    top: int
+
+
+def rasterise(outlines: list[Float64], ppm: float, margin: int) -> Patch:
+    """Exact share of every belt pixel under any of the polygons (metres to pixels by `ppm`)."""
+    points = np.concatenate(outlines) * ppm
+    left, top = (np.floor(points.min(axis=0)) - margin).astype(int)
+    right, bottom = (np.ceil(points.max(axis=0)) + margin).astype(int)
+    free = np.ones((bottom - top, right - left), np.float32)
+    for outline in outlines:
+        free *= 1 - polygon_coverage(outline * ppm - (left, top), free.shape)
+    return Patch(1 - free, int(left), int(top))
+
+
+@lru_cache(maxsize=8)
+def _grit(seed: int) -> FloatMap:
+    rng = np.random.default_rng([seed, 2])
+    noise = rng.standard_normal((256, 256)).astype(np.float32)
+    return cv2.GaussianBlur(noise, (0, 0), 1.0) * 3.0
+
+
+def paint_defect(
+    rows: FloatMap, cover: FloatMap, inside: Float64, depth_px: float, seed: int
+) -> None:
+    """Darken, fray and edge the rows (a view of the surface, changed in place) under a defect."""
+    h, w = cover.shape
+    grit = np.tile(_grit(seed % 8), (h // 256 + 1, w // 256 + 1))[:h, :w]
+    near = cv2.GaussianBlur(cover, (0, 0), 0.5 * depth_px + 0.8)
+    lip = np.roll(near, (1, 1), (0, 1)) - np.roll(near, (-1, -1), (0, 1))
+    around = np.clip(near - cover, 0, 1)
+    rows *= (1 + 0.9 * np.clip(lip, -0.3, 0.4) - 0.4 * around + 0.25 * around * grit)[..., None]
+    deep = cv2.erode(cover, np.ones((3, 3), np.uint8)) if depth_px > 4 else cover
+    fray = np.clip(cover - deep, 0, 1) * np.clip(grit, 0, 1.5) * 0.35
+    shade = inside[None, None] * (1 + 0.25 * grit[..., None]) + fray[..., None] * rows
+    rows += cover[..., None] * (shade.astype(np.float32) - rows)

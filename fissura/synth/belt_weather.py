@@ -1,0 +1,83 @@
+"""What lies between belt and picture: dust and rain in the air, the sensor and its noise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from fissura.synth.belt_setting import Light
+from fissura.synth.textures import fractal
+from fissura.types import FloatMap, UInt8Image
+
+Weather = Literal["dry", "rain", "dust"]
+
+SPARE_PX = 64
+"""The noise is drawn that much larger than a picture, and shifted from frame to frame."""
+
+
+class Weathering:
+    """Turns light into grey levels as a camera in the given weather does."""
+
+    def __init__(self, weather: Weather, light: Light, size_wh: tuple[int, int], seed: int) -> None:
+        self._weather, self._size_wh, self._seed = weather, size_wh, seed
+        rng = np.random.default_rng([seed, 40])
+        w, h = size_wh
+        strength = {"morning": 1.6, "day": 1.2, "lamp": 2.6, "dim": 4.2}[light]
+        raw = rng.standard_normal((h + SPARE_PX, w + SPARE_PX, 3)).astype(np.float32)
+        soft = cv2.GaussianBlur(raw, (0, 0), 0.55)
+        self._noise = soft * np.float32(strength * rng.uniform(0.7, 1.3) / soft.std())
+        self._blur = float(rng.uniform(0.35, 0.75) * max(1.0, w / 1200))
+        self._haze = rng.uniform(0.08, 0.3) if weather == "dust" else rng.uniform(0, 0.03)
+        self._tint = np.array([1.0, 0.93, 0.82], np.float32) * rng.uniform(0.1, 0.22)
+        if light in ("lamp", "dim"):
+            self._tint *= 0.4
+        if weather == "dust":
+            self._cloud = fractal((h // 8 + 1, 4 * (w // 8) + 1), w / 24, w / 120, rng)
+
+    def expose(self, light: FloatMap, index: int) -> UInt8Image:
+        """The picture of one frame; `light` is changed in place."""
+        rng = np.random.default_rng([self._seed, 41, index])
+        if self._weather == "rain":
+            self._rain(light, rng)
+        if self._weather == "dust":
+            self._dust(light, index, rng)
+        elif self._haze:
+            light *= np.float32(1 - self._haze)
+            light += np.float32(self._haze) * self._tint
+        light = cv2.GaussianBlur(light, (5, 5), self._blur, dst=light)
+        light *= np.float32(255.0**2 * (1 + 0.015 * rng.standard_normal()))
+        screen = cv2.sqrt(light, dst=light)
+        y, x = rng.integers(0, SPARE_PX, 2)
+        w, h = self._size_wh
+        cv2.add(screen, self._noise[y : y + h, x : x + w], dst=screen)
+        return cv2.convertScaleAbs(screen)
+
+    def _dust(self, light: FloatMap, index: int, rng: np.random.Generator) -> None:
+        """A drifting veil, and grains that fly past."""
+        w, h = self._size_wh
+        wide = self._cloud.shape[1] - w // 8 - 1
+        swing = (index * max(1, w // 480)) % (2 * wide)
+        x = min(swing, 2 * wide - swing)
+        veil = cv2.resize(self._cloud[:, x : x + w // 8 + 1], (w, h))
+        share = np.clip(self._haze * (1 + 0.4 * veil), 0, 0.8).astype(np.float32)[..., None]
+        light *= 1 - share
+        light += share * self._tint
+        for x, y, size, bright in rng.random((rng.poisson(10), 4)):
+            centre = (int(x * w * 16), int(y * h * 16))
+            radius = int((0.5 + 2.2 * size**3) * w / 960 * 16)
+            level = (self._tint * (0.8 + 1.5 * bright)).tolist()
+            cv2.circle(light, centre, radius, level, -1, cv2.LINE_8, 4)
+
+    def _rain(self, light: FloatMap, rng: np.random.Generator) -> None:
+        """Short streaks, nearly parallel, brighter than what is behind them."""
+        w, h = self._size_wh
+        veil = np.zeros((h, w), np.uint8)
+        slant = np.random.default_rng([self._seed, 42]).uniform(-0.25, 0.25)
+        for x, y, length, bright in rng.random((90, 4)):
+            reach = (0.02 + 0.05 * length) * h
+            start = np.array([x * w * 1.2 - 0.1 * w, y * h])
+            line = np.stack([start, start + reach * np.array([slant, 1.0])]) * 16
+            cv2.polylines(veil, [line.astype(np.int32)], False, 20 + 60 * bright, 1, cv2.LINE_AA, 4)
+        light += (veil * np.float32(0.35 / 255))[..., None] * float(light[::16, ::16].mean()) * 3
