@@ -20,13 +20,13 @@ from fissura.config import build_settings, load_settings  # noqa: E402
 from fissura.datasets import open_dataset  # noqa: E402
 from fissura.datasets.held_back import held_back  # noqa: E402
 from fissura.models import MODELS  # noqa: E402
+from fissura.train.augment_config import VariedAugment  # noqa: E402
 from fissura.train.config import (  # noqa: E402
     DataSettings,
     LossSettings,
     OptimiserSettings,
     ScheduleSettings,
     TrainConfig,
-    VariedAugment,
 )
 from fissura.train.data import load_training_data  # noqa: E402
 from fissura.train.joint import build_task  # noqa: E402

@@ -9,6 +9,15 @@ from pydantic import Field, field_validator, model_validator
 
 from fissura.config import Settings
 from fissura.datasets.layout import VAL_FRACTION
+from fissura.train.augment_config import (
+    Augment,
+    CssrAugment,
+    LiuAugment,
+    NoAugment,
+    SequenceAugment,
+    VariedAugment,
+    ZouAugment,
+)
 
 
 class DataSettings(Settings):
@@ -22,6 +31,7 @@ class DataSettings(Settings):
     every picture once per epoch and drops what fills no batch at its end, as the releases do.
     """
 
+    kind: Literal["pictures"] = "pictures"
     root: Path
     sets: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
     validation: float = VAL_FRACTION
@@ -39,94 +49,62 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _equal_weights_where_shuffled(self) -> Self:
-        if self.order == "shuffled" and len(set(self.sets.values())) > 1:
-            raise ValueError("order: shuffled takes every picture as often; give equal weights")
+        _require_equal_where_shuffled(self.order, self.sets)
         return self
 
 
-class VariedAugment(Settings):
-    """Our recipe: one warp, then strong changes of light; see fissura.augment for each strength.
+Side: TypeAlias = Annotated[int, Field(ge=64, le=4096, multiple_of=32)]
 
-    A stage's `scale` is the enlargement of the photograph.
+
+class SequenceSettings(Settings):
+    """Where sequences with boxes come from, for detectors.
+
+    `sets`, `validation_limit` and `order` are as for pictures, counted in key frames; splits are by
+    sequence. A clip has `frames` pictures, brought to `size_hw` by `resize`. `classes` are the
+    labels that are learned; boxes of other labels are left out, and where `negatives` is false, so
+    are key frames that have no box then. `boxes: released` cuts coordinates to integers twice, as
+    the release does. `cache_mb` megabytes of pictures are kept in memory.
     """
 
-    recipe: Literal["varied"] = "varied"
-    rotation_deg: float = Field(default=15.0, ge=0, le=180)
-    quarter_turns: bool = True
-    mirror: bool = True
-    brightness: float = Field(default=32.0, ge=0)
-    contrast: float = Field(default=0.4, ge=0)
-    saturation: float = Field(default=0.4, ge=0)
-    gamma: float = Field(default=0.3, ge=0)
-    hue: float = Field(default=12.0, ge=0)
-    shadow: float = Field(default=0.2, ge=0, le=1)
-    blur: float = Field(default=0.2, ge=0, le=1)
-    noise: float = Field(default=0.3, ge=0, le=1)
-    jpeg: float = Field(default=0.2, ge=0, le=1)
+    kind: Literal["sequences"]
+    root: Path
+    sets: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    classes: tuple[str, ...] = Field(default=("crack",), min_length=1)
+    frames: int = Field(default=5, ge=1, le=64)
+    size_hw: tuple[Side, Side] = (512, 512)
+    resize: Literal["letterbox", "stretch"] = "letterbox"
+    boxes: Literal["float", "released"] = "float"
+    negatives: bool = True
+    validation_limit: int = Field(default=60, ge=1)
+    order: Literal["weighted", "shuffled"] = "weighted"
+    cache_mb: int = Field(default=1000, ge=0)
+
+    @model_validator(mode="after")
+    def _equal_weights_where_shuffled(self) -> Self:
+        _require_equal_where_shuffled(self.order, self.sets)
+        return self
 
 
-class MmsegAugment(Settings):
-    """The release's recipe: fit into `box` (long, short side) times a ratio, crop, flip, distort.
-
-    A stage's `scale` is the range of that ratio; a crop is drawn again up to ten times while one
-    class fills more than `max_share` of it.
-    """
-
-    recipe: Literal["mmseg"]
-    box: tuple[int, int] = (1024, 768)
-    max_share: float = Field(default=0.99, gt=0, le=1)
+Data: TypeAlias = DataSettings | SequenceSettings
 
 
-class ZouAugment(Settings):
-    """Zou's recipe: 9 rotations × 3 mirrors × 5 crops of each picture, then colour and focus.
-
-    `offline: false` takes pictures as they are, cut beforehand to a stage's `crop`. With order
-    `shuffled` an epoch has every one of the 135 views of every picture. `colour` and `blur` are
-    the chances of those two steps, inside which chance decides again.
-    """
-
-    recipe: Literal["zou"]
-    offline: bool = True
-    colour: float = Field(default=0.5, ge=0, le=1)
-    blur: float = Field(default=0.2, ge=0, le=1)
-
-
-class LiuAugment(Settings):
-    """Liu's recipe: squeeze to `size_wh` (else a stage's `crop`, squared), then at most one flip.
-
-    `affine` adds, every second time, a rotation by up to 45°, a scale of 0.8…1.2 and a shift.
-    """
-
-    recipe: Literal["liu"]
-    size_wh: tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]] | None = None
-    flips: bool = True
-    affine: bool = False
-
-
-class CssrAugment(Settings):
-    """CSSR's recipe: mirror, light and colour, a square of 60 to 100 % of the area to `crop`.
-
-    `clip: false` keeps colours that a strong saturation makes negative, as the release does.
-    """
-
-    recipe: Literal["cssr"]
-    clip: bool = True
-
-
-Augment: TypeAlias = VariedAugment | MmsegAugment | ZouAugment | LiuAugment | CssrAugment
+def _require_equal_where_shuffled(order: str, sets: dict[str, float]) -> None:
+    if order == "shuffled" and len(set(sets.values())) > 1:
+        raise ValueError("order: shuffled takes every picture as often; give equal weights")
 
 
 class Stage(Settings):
     """A stretch of training with one crop side in network pixels and one range of scale.
 
-    The recipes `zou`, `liu` and `cssr` scale nothing. With super-resolution `train` names what is
-    trained: the part that gives the `image`, the part that gives the `logits`, or both; the other
-    part stays exactly as it is.
+    The recipes `zou`, `liu`, `cssr` and `none` scale nothing; sequences have no `crop`, since
+    data.size_hw is their size. With super-resolution `train` names what is trained: the part that
+    gives the `image`, the part that gives the `logits`, or both; the other part stays exactly as it
+    is.
     """
 
     iterations: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-    crop: int = Field(ge=32)
+    crop: int = Field(default=0, ge=0)
     scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
     train: Literal["joint", "image", "logits"] = "joint"
 
@@ -307,7 +285,9 @@ class TrainConfig(Settings):
     Networks with super-resolution need `degrade`; `beta` is the share of the crack map's loss where
     both of their parts are trained, the rest is that of the picture. `workers` threads prepare the
     coming batches, which are the same for any number of them. With `precision` bfloat16 the network
-    computes in mixed precision, while weights, losses and validation stay in float32. The average
+    computes in mixed precision, while weights, losses and validation stay in float32. With
+    `sync_norms` the batch norms of several processes count the whole batch, not each its share. The
+    average
     of weights keeps the smaller of `ema_decay` and (1 + n) / (10 + n) of itself at iteration n, or
     `ema_decay` · (1 − exp(−n / `ema_warmup`)) where that is given.
     """
@@ -317,7 +297,7 @@ class TrainConfig(Settings):
     arguments: dict[str, Any] = Field(default_factory=dict)
     warm_start: tuple[Path, ...] = ()
     input_scale: float = Field(default=1.0, gt=0)
-    data: DataSettings
+    data: Data = Field(discriminator="kind")
     augment: Augment = Field(default=VariedAugment(), discriminator="recipe")
     degrade: DegradeSettings | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -334,6 +314,12 @@ class TrainConfig(Settings):
     workers: int = Field(default=0, ge=0, le=64)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
+    sync_norms: bool = True
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _pictures_unless_said(cls, given: Any) -> Any:
+        return {"kind": "pictures"} | given if isinstance(given, dict) else given
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -354,8 +340,23 @@ class TrainConfig(Settings):
         return (given,) if isinstance(given, str | Path) else given
 
     @model_validator(mode="after")
+    def _recipe_suits_the_data(self) -> Self:
+        sequences = isinstance(self.data, SequenceSettings)
+        if sequences != isinstance(self.augment, SequenceAugment):
+            fitting = "clip or none" if sequences else "another"
+            raise ValueError(
+                f"augment.recipe: {self.augment.recipe} is not for {self.data.kind}; take {fitting}"
+            )
+        for stage in self.stages:
+            if sequences and stage.crop:
+                raise ValueError("stages.crop: data.size_hw is the size of sequences; leave it out")
+            if not sequences and stage.crop < 32:
+                raise ValueError(f"stages.crop: {stage.crop} is no side of a crop; give 32 or more")
+        return self
+
+    @model_validator(mode="after")
     def _stages_suit_the_recipe(self) -> Self:
-        if not isinstance(self.augment, ZouAugment | LiuAugment | CssrAugment):
+        if not isinstance(self.augment, ZouAugment | LiuAugment | CssrAugment | NoAugment):
             return self
         name = self.augment.recipe
         if any(stage.scale != (1, 1) for stage in self.stages):

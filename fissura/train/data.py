@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -20,13 +20,13 @@ from torch import Tensor
 from fissura.datasets import Reader, open_dataset
 from fissura.degrade import OPERATORS
 from fissura.distance import normalised_distance
+from fissura.train.augment_config import PictureAugment, ZouAugment
 from fissura.train.config import (
     ComboLossSettings,
     DataSettings,
     DegradeSettings,
     Stage,
     TrainConfig,
-    ZouAugment,
 )
 from fissura.train.recipes import Colour, Pair, Recipe, build_recipe
 from fissura.types import InputError, Sample
@@ -82,7 +82,7 @@ def load_training_data(settings: DataSettings) -> TrainingData:
     if not train or not validation:
         raise InputError(f"data.root: {settings.root} holds no pairs of pictures and masks")
     chances = np.asarray(weights) / np.sum(weights)
-    return TrainingData(tuple(train), chances, _thin(validation, settings.validation_limit))
+    return TrainingData(tuple(train), chances, thinned(validation, settings.validation_limit))
 
 
 def _read(reader: Reader) -> list[Sample]:
@@ -90,7 +90,10 @@ def _read(reader: Reader) -> list[Sample]:
     return [sample for sample in samples if sample.mask is not None]
 
 
-def _thin(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
+T = TypeVar("T")
+
+
+def thinned(samples: Sequence[T], limit: int) -> tuple[T, ...]:
     """At most `limit` samples, evenly spaced, so that every set keeps its share."""
     if len(samples) <= limit:
         return tuple(samples)
@@ -105,6 +108,7 @@ def batch_drawer(
 
     Raises InputError where the pictures do not suit the recipe or fill no batch.
     """
+    assert isinstance(config.augment, PictureAugment), "sequences have recipes of their own"
     recipe = build_recipe(config.augment, mean_rgb)
     items = len(data.train) * recipe.copies
     _require_suitable(data.train, items, config)
@@ -188,11 +192,7 @@ def batches(
 
 
 def _require_suitable(samples: Sequence[Sample], items: int, config: TrainConfig) -> None:
-    largest = max(stage.batch_size for stage in config.stages)
-    if config.data.order == "shuffled" and items < largest:
-        raise InputError(
-            f"data.order: {items} shuffled pictures fill no batch of {largest}; lower batch_size"
-        )
+    require_full_batch(items, config)
     if not isinstance(config.augment, ZouAugment) or config.augment.offline:
         return
     for sample, stage in itertools.product(samples, config.stages):
@@ -202,6 +202,15 @@ def _require_suitable(samples: Sequence[Sample], items: int, config: TrainConfig
                 f"augment.offline: {sample.set}/{sample.name} is {width}×{height}, not cut to "
                 f"{stage.crop}×{stage.crop} beforehand; set it to true"
             )
+
+
+def require_full_batch(items: int, config: TrainConfig) -> None:
+    """InputError where an epoch of so many items fills no batch."""
+    largest = max(stage.batch_size for stage in config.stages)
+    if config.data.order == "shuffled" and items < largest:
+        raise InputError(
+            f"data.order: {items} shuffled pictures fill no batch of {largest}; lower batch_size"
+        )
 
 
 def shuffled_items(

@@ -21,8 +21,14 @@ from fissura.metrics.image import psnr_rgb
 from fissura.models.cssr import CSSR
 from fissura.models.dbpn import DBPN
 from fissura.train.boundary import alpha_of_run
-from fissura.train.config import ComboLossSettings, DegradeSettings, TrainConfig
+from fissura.train.config import (
+    ComboLossSettings,
+    DegradeSettings,
+    DetectionLossSettings,
+    TrainConfig,
+)
 from fissura.train.data import Batch, reduced
+from fissura.train.distributed import ALONE, Team
 from fissura.train.score import AnyScore, CrackCounts, ImageScore
 from fissura.train.tasks import Alpha, SegmentationTask, probabilities
 from fissura.types import BoolMask, InputError, Sample
@@ -113,9 +119,13 @@ def alpha_schedule(config: TrainConfig, pictures: int) -> Alpha:
     return lambda iteration: alpha_of_run(iteration, pictures, config.stages, loss.alpha)
 
 
-def build_task(network: nn.Module, config: TrainConfig, pictures: int) -> SegmentationTask:
+def build_task(
+    network: nn.Module, config: TrainConfig, pictures: int, team: Team = ALONE
+) -> SegmentationTask:
     """The task that fits the network, once the settings are found to fit it too."""
     if isinstance(network, CSSR | DBPN):
+        if team.size > 1:
+            raise InputError(f"model: {config.model} is trained by one process; leave torchrun out")
         return JointTask(network, config, _suiting(network, config), pictures)
     if config.degrade:
         raise InputError(f"degrade: {config.model} does not enlarge pictures; leave it out")
@@ -124,7 +134,9 @@ def build_task(network: nn.Module, config: TrainConfig, pictures: int) -> Segmen
             f"stages.train: {config.model} has no part that enlarges pictures; leave it out"
         )
     alpha = alpha_schedule(config, pictures)
-    return SegmentationTask(network, config.loss, config.input_scale, alpha, config.precision)
+    if isinstance(config.loss, DetectionLossSettings):
+        raise InputError(f"loss.kind: {config.model} finds no boxes; take another than detection")
+    return SegmentationTask(network, config.loss, config.input_scale, alpha, config.precision, team)
 
 
 def _suiting(network: CSSR | DBPN, config: TrainConfig) -> DegradeSettings:

@@ -25,15 +25,16 @@ from fissura.config import dump_yaml, load_settings
 from fissura.models import MODELS
 from fissura.models.building import build_network
 from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
-from fissura.train.config import TrainConfig
-from fissura.train.data import Batch, batch_drawer, batches, load_training_data
-from fissura.train.joint import build_task
+from fissura.train.clips import ClipBatch
+from fissura.train.config import SequenceSettings, TrainConfig
+from fissura.train.data import Batch, batches
+from fissura.train.distributed import Team, joined, share_statistics
 from fissura.train.optimiser import build_optimiser
-from fissura.train.recipes import build_recipe
 from fissura.train.schedule import learning_rate
 from fissura.train.score import AnyScore, score_line
-from fissura.train.tasks import BadRunError, SegmentationTask
-from fissura.types import InputError, Sample
+from fissura.train.tasks import BadRunError, Task
+from fissura.train.work import Work, prepare
+from fissura.types import InputError
 from fissura.weights.network import new_card, save_safetensors
 from fissura.weights.official import start_from
 
@@ -111,60 +112,65 @@ def train(
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device: no CUDA device is here; set device: cpu")
     out.mkdir(parents=True, exist_ok=True)
-    data = load_training_data(config.data)
-    state = _start(config)
-    mean_rgb: Any = state.network.MEAN_RGB
-    draw = batch_drawer(data, config, mean_rgb)
-    copies = build_recipe(config.augment, mean_rgb).copies
-    task = build_task(state.network, config, copies * len(data.train))
+    end = min(stop_at or config.iterations, config.iterations)
+    with joined(config.device) as team:
+        _train(config, out, team, resume, end, report)
+    return out / BEST
+
+
+def _train(
+    config: TrainConfig, out: Path, team: Team, resume: bool, end: int, report: Report | None
+) -> None:
+    """The loop itself; of a team only the first process validates, logs and saves."""
+    state = _start(config, team)
+    work = prepare(state.network, config, team)
     if resume:
         _require_same_run(config, out)
         state.restore(out / LAST)
-        _forget_lines_after(out, state.iteration)
-    else:
-        _write_run(config, out)
-    end = min(stop_at or config.iterations, config.iterations)
-    coming = batches(draw, range(state.iteration, end), config.workers)
-    with _metrics(out, report) as log, closing(coming):
+    if team.writes:
+        _forget_lines_after(out, state.iteration) if resume else _write_run(config, out)
+    coming = batches(work.draw, range(state.iteration, end), config.workers)
+    with _metrics(out, report, team) as log, closing(coming):
         began = time.monotonic()
         for iteration, batch in coming:
-            line = _iterate(task, state, config, batch)
+            line = _iterate(work.task, state, config, batch.to(team.device))
             state.iteration = iteration + 1
             state.seconds += time.monotonic() - began
             log(line | {"seconds": round(state.seconds, 2)})
-            if _due(state, config.validate_every, config.iterations):
-                log(_validate(task, state, config, data.validation, out))
-            if _due(state, config.checkpoint_every, end):
+            if team.writes and _due(state, config.validate_every, config.iterations):
+                log(_validate(work, state, config, out))
+            if team.writes and _due(state, config.checkpoint_every, end):
                 state.save(out / LAST)
             began = time.monotonic()
-    return out / BEST
 
 
 def _due(state: RunState, every: int, last: int) -> bool:
     return state.iteration % every == 0 or state.iteration == last
 
 
-def _start(config: TrainConfig) -> RunState:
+def _start(config: TrainConfig, team: Team) -> RunState:
     torch.manual_seed(config.seed)
     if config.model not in MODELS:
         raise InputError(f"model: '{config.model}' is unknown; choose one of {', '.join(MODELS)}")
     network = build_network(config.model, config.arguments, "arguments")
     for path in config.warm_start:
         start_from(network, config.model, path)
-    network = network.to(config.device)
+    if team.size > 1 and config.sync_norms:
+        share_statistics(network)
+    network = network.to(team.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = build_optimiser(network, config.optimiser)
     return RunState(network, MovingAverage(network, config.ema_decay, config.ema_warmup), optimiser)
 
 
 def _iterate(
-    task: SegmentationTask, state: RunState, config: TrainConfig, batch: Batch
+    task: Task, state: RunState, config: TrainConfig, batch: Batch | ClipBatch
 ) -> dict[str, Any]:
     """One optimiser step; returns the line for the log."""
     rate = learning_rate(state.iteration, config.iterations, config.optimiser, config.schedule)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    parts = task.step(batch.to(config.device), state.iteration)
+    parts = task.step(batch, state.iteration)
     values = {name: float(part.detach()) for name, part in parts.items()}
     if not math.isfinite(values["loss"]):
         raise BadRunError(
@@ -172,7 +178,8 @@ def _iterate(
             "optimiser.clip_norm, and resume from last.pt"
         )
     state.optimiser.zero_grad(set_to_none=True)
-    parts["loss"].backward()  # type: ignore[no-untyped-call]
+    # A team takes the mean of its processes' gradients; the sum is that of the whole batch.
+    (task.team.size * parts["loss"]).backward()  # type: ignore[no-untyped-call]
     longest = config.optimiser.clip_norm or math.inf
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), longest)
     if not math.isfinite(norm):
@@ -185,16 +192,10 @@ def _iterate(
     return {"iteration": state.iteration, "lr": rate} | values
 
 
-def _validate(
-    task: SegmentationTask,
-    state: RunState,
-    config: TrainConfig,
-    samples: tuple[Sample, ...],
-    out: Path,
-) -> dict[str, Any]:
+def _validate(work: Work, state: RunState, config: TrainConfig, out: Path) -> dict[str, Any]:
     """Score the average; keep it where it is the best so far."""
     network = state.average.network
-    score = task.validate(network, samples)
+    score = work.validate(network)
     measure, value = score.best_by
     if value > state.best.get(measure, -math.inf):
         state.best[measure] = value
@@ -215,6 +216,9 @@ def _save_best(network: nn.Module, config: TrainConfig, score: AnyScore, out: Pa
     summary = f"{config.name}: {score.told()}"
     if config.degrade:
         summary += f", pictures reduced by {config.degrade.scale} ({config.degrade.operator})"
+    if isinstance(config.data, SequenceSettings):
+        data = config.data
+        notes |= {"classes": data.classes, "size_hw": data.size_hw, "resize": data.resize}
     card = new_card(
         config.model,
         dict(config.arguments),
@@ -268,8 +272,11 @@ def _forget_lines_after(out: Path, iteration: int) -> None:
 
 
 @contextmanager
-def _metrics(out: Path, report: Report | None) -> Iterator[Report]:
+def _metrics(out: Path, report: Report | None, team: Team) -> Iterator[Report]:
     """Write each line to metrics.jsonl, to TensorBoard where installed, and to `report`."""
+    if not team.writes:
+        yield lambda _line: None
+        return
     board = _tensorboard(out)
     with (out / "metrics.jsonl").open("a", encoding="utf-8") as file:
 

@@ -27,15 +27,15 @@ from fissura.augment import (
     squeeze,
     take_view,
 )
-from fissura.train.config import (
-    Augment,
+from fissura.train.augment_config import (
     CssrAugment,
     LiuAugment,
     MmsegAugment,
-    Stage,
+    PictureAugment,
     VariedAugment,
     ZouAugment,
 )
+from fissura.train.config import Stage
 from fissura.types import BoolMask, Sample
 
 Colour: TypeAlias = tuple[float, float, float]
@@ -54,7 +54,7 @@ class Recipe:
     copies: int = 1
 
 
-def build_recipe(augment: Augment, mean_rgb: Colour) -> Recipe:
+def build_recipe(augment: PictureAugment, mean_rgb: Colour) -> Recipe:
     """`mean_rgb` is the network's, for a recipe that pads with it."""
     if isinstance(augment, MmsegAugment):
         return _mmseg(augment, mean_rgb)

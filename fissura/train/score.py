@@ -65,7 +65,32 @@ class ImageScore:
         return f"validation PSNR {self.psnr:.2f} dB"
 
 
-AnyScore: TypeAlias = Score | ImageScore
+@dataclass(frozen=True)
+class BoxScore:
+    """Validation of a detector: mean over classes of the average precision at an overlap of ½.
+
+    `f1` is pooled over classes, at the one `threshold` of score where it is largest; `precision`
+    and `recall` are those there.
+    """
+
+    map50: float
+    f1: float
+    threshold: float
+    precision: float
+    recall: float
+    found_nothing: bool = False
+
+    @property
+    def best_by(self) -> tuple[Literal["map50"], float]:
+        """As `Score.best_by`."""
+        return "map50", self.map50
+
+    def told(self) -> str:
+        """For the card."""
+        return f"validation mAP50 {self.map50:.4f}, F1 {self.f1:.4f} at {self.threshold:g}"
+
+
+AnyScore: TypeAlias = Score | ImageScore | BoxScore
 
 
 def score_line(score: AnyScore) -> dict[str, Any]:

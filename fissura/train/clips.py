@@ -1,0 +1,212 @@
+"""Clips of sequences for training a detector, and the batches drawn from them.
+
+B clips of T frames, oldest first and the key frame last; H×W is the network's size.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fissura.augment.clip import ClipChange, ClipStrength, change_boxes, change_frame, draw_change
+from fissura.frames import read_image
+from fissura.letterbox import Letterbox
+from fissura.train.augment_config import ClipAugment
+from fissura.train.config import SequenceSettings, Stage, TrainConfig
+from fissura.train.data import require_full_batch, shuffled_items, thinned
+from fissura.train.distributed import ALONE, Team
+from fissura.types import InputError, Keyframe, UInt8Image
+
+CLIP_STREAM = 2
+"""Of the random numbers of one clip, which (seed, iteration, place) alone decide."""
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Key frames of the training part with their drawing probability, and of the validation part.
+
+    `pictures` gives a picture at the network's size, from memory where it was read before.
+    """
+
+    train: tuple[Keyframe, ...]
+    chances: NDArray[np.float64]
+    validation: tuple[Keyframe, ...]
+    pictures: Callable[[Path], UInt8Image]
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Clips B×3×T×H×W float32 RGB in 0…255; per clip n×5 cx, cy, w, h, class in network pixels.
+
+    Where several processes train together, `clips` are those of this one, `targets` those of all.
+    """
+
+    clips: Tensor
+    targets: tuple[Tensor, ...]
+
+    def to(self, device: str) -> ClipBatch:
+        """The same on another device."""
+        return ClipBatch(self.clips.to(device), tuple(part.to(device) for part in self.targets))
+
+
+@dataclass
+class PictureCache:
+    """Pictures made by `prepare`; the least recently used leave when `limit` bytes are full."""
+
+    prepare: Callable[[Path], UInt8Image]
+    limit: int
+    _kept: OrderedDict[Path, UInt8Image] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, path: Path) -> UInt8Image:
+        """The picture, which nobody changes."""
+        with self._lock:
+            found = self._kept.get(path)
+            if found is not None:
+                self._kept.move_to_end(path)
+                return found
+        image = self.prepare(path)
+        image.setflags(write=False)
+        with self._lock:
+            if path not in self._kept:
+                self._kept[path] = image
+                self._bytes += image.nbytes
+            while self._bytes > self.limit:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return image
+
+
+def load_clips(settings: SequenceSettings) -> TrainingClips:
+    """Key frames of every named set; held-back sequences stay shut.
+
+    Raises InputError where a set is missing or nothing in it can be learned.
+    """
+    train: list[Keyframe] = []
+    weights: list[float] = []
+    validation: list[Keyframe] = []
+    for name, weight in settings.sets.items():
+        folder = settings.root / name
+        if not folder.is_dir():
+            raise InputError(f"data.sets: {folder} is not there; set data.root or remove '{name}'")
+        part = _keyframes(folder, "train", settings)
+        train.extend(part)
+        weights.extend([weight] * len(part))
+        with suppress(InputError):  # a set of one or two sequences has none to spare
+            validation.extend(_keyframes(folder, "val", settings))
+    if not any(set(keyframe.labels) & set(settings.classes) for keyframe in train):
+        raise InputError(
+            f"data.classes: no box below {settings.root} is of {', '.join(settings.classes)}; "
+            "name the labels that are there"
+        )
+    if not validation:
+        raise InputError(f"data.root: no sequence below {settings.root} is left for validation")
+    chances = np.asarray(weights) / np.sum(weights)
+    pictures = PictureCache(partial(at_network_size, settings=settings), settings.cache_mb * 10**6)
+    chosen = thinned(validation, settings.validation_limit)
+    return TrainingClips(tuple(train), chances, chosen, pictures)
+
+
+def _keyframes(folder: Path, split: str, settings: SequenceSettings) -> list[Keyframe]:
+    from fissura.datasets.sequences import open_sequences
+
+    found = open_sequences(folder, split=split, frames=settings.frames).keyframes
+    if settings.negatives:
+        return list(found)
+    return [keyframe for keyframe in found if set(keyframe.labels) & set(settings.classes)]
+
+
+def at_network_size(path: Path, settings: SequenceSettings) -> UInt8Image:
+    """One picture, letterboxed or stretched to H×W×3."""
+    image = read_image(path).image
+    size_hw = (image.shape[0], image.shape[1])
+    return Letterbox(size_hw, settings.size_hw, settings.resize).apply(image)
+
+
+def network_boxes(
+    keyframe: Keyframe, settings: SequenceSettings
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Boxes N×4 xyxy in network pixels and their classes, as `classes` counts them."""
+    known = [place for place, label in enumerate(keyframe.labels) if label in settings.classes]
+    labels = np.array([settings.classes.index(keyframe.labels[place]) for place in known], int)
+    frame = Letterbox(keyframe.size_hw, settings.size_hw, settings.resize)
+    boxes, kept = frame.targets(keyframe.boxes[known], released=settings.boxes == "released")
+    return np.asarray(boxes, np.float32), labels[kept]
+
+
+def clip_drawer(
+    data: TrainingClips, config: TrainConfig, team: Team = ALONE
+) -> Callable[[int], ClipBatch]:
+    """A function of the iteration alone, so that a resumed run sees what it would have seen.
+
+    Where several processes train together, each reads the pictures of its own share only.
+    """
+    require_full_batch(len(data.train), config)
+    settings = config.data
+    assert isinstance(settings, SequenceSettings), "pictures have no clips"
+
+    def draw(iteration: int) -> ClipBatch:
+        stage = config.stage_at(iteration)
+        strength = _strength(config, stage)
+        clips, targets = [], []
+        for place, item in enumerate(_chosen(data, config, iteration)):
+            rng = np.random.default_rng((config.seed, iteration, place, CLIP_STREAM))
+            keyframe = data.train[item]
+            change = draw_change(strength, settings.size_hw, rng) if strength else None
+            targets.append(_target(keyframe, settings, change))
+            if place in team.places(stage.batch_size):
+                clips.append(_clip(keyframe, data.pictures, change))
+        return ClipBatch(torch.stack(clips), tuple(targets))
+
+    return draw
+
+
+def _chosen(data: TrainingClips, config: TrainConfig, iteration: int) -> NDArray[np.int64]:
+    """Which key frames a batch takes."""
+    if config.data.order == "shuffled":
+        return shuffled_items(iteration, config.stages, len(data.train), config.seed)
+    rng = np.random.default_rng((config.seed, iteration))
+    return rng.choice(len(data.train), config.stage_at(iteration).batch_size, p=data.chances)
+
+
+def _strength(config: TrainConfig, stage: Stage) -> ClipStrength | None:
+    if not isinstance(config.augment, ClipAugment):
+        return None
+    values = config.augment.model_dump(exclude={"recipe"})
+    return ClipStrength(scale=stage.scale, **values)
+
+
+def _target(keyframe: Keyframe, settings: SequenceSettings, change: ClipChange | None) -> Tensor:
+    """n×5 cx, cy, w, h, class."""
+    boxes, labels = network_boxes(keyframe, settings)
+    if change is not None:
+        boxes, kept = change_boxes(boxes, change, settings.size_hw)
+        boxes, labels = boxes[kept], labels[kept]
+    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    rows = np.concatenate([centres, sides, labels[:, None]], axis=1)
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+def _clip(
+    keyframe: Keyframe, pictures: Callable[[Path], UInt8Image], change: ClipChange | None
+) -> Tensor:
+    """3×T×H×W."""
+    frames = [pictures(path) for path in keyframe.paths]
+    if change is not None:
+        frames = [change_frame(frame, change, number) for number, frame in enumerate(frames)]
+    return as_clip(frames)
+
+
+def as_clip(frames: Sequence[UInt8Image]) -> Tensor:
+    """T pictures H×W×3 → 3×T×H×W float32."""
+    return torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2).float()

@@ -1,0 +1,46 @@
+"""What a run does between its loop's lines: which batches, which task, which validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from fissura.train.augment_config import PictureAugment
+from fissura.train.clips import clip_drawer, load_clips
+from fissura.train.config import SequenceSettings, TrainConfig
+from fissura.train.data import batch_drawer, load_training_data
+from fissura.train.detect import DetectionTask
+from fissura.train.distributed import Team
+from fissura.train.joint import build_task
+from fissura.train.recipes import build_recipe
+from fissura.train.score import AnyScore
+from fissura.train.tasks import SegmentationTask
+
+
+@dataclass(frozen=True)
+class Work:
+    """Batches by iteration, the task that learns from them, and its score of a network."""
+
+    task: SegmentationTask | DetectionTask
+    draw: Callable[[int], Any]
+    validate: Callable[[nn.Module], AnyScore]
+
+
+def prepare(network: nn.Module, config: TrainConfig, team: Team) -> Work:
+    """What `config` asks to be done with `network`; InputError where its data do not suit it."""
+    if isinstance(config.data, SequenceSettings):
+        clips = load_clips(config.data)
+        detecting = DetectionTask(network, config, clips.pictures, team)
+        draw = clip_drawer(clips, config, team)
+        return Work(detecting, draw, partial(detecting.validate, keyframes=clips.validation))
+    assert isinstance(config.augment, PictureAugment), "checked with the settings"
+    data = load_training_data(config.data)
+    mean_rgb: Any = network.MEAN_RGB
+    copies = build_recipe(config.augment, mean_rgb).copies
+    task = build_task(network, config, copies * len(data.train), team)
+    draw_pictures = batch_drawer(data, config, mean_rgb)
+    return Work(task, draw_pictures, partial(task.validate, samples=data.validation))
