@@ -26,7 +26,7 @@ START_STD = 0.02
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias that keeps the size at a stride of 1, batch norm, SiLU or another."""
+    """Convolution without bias that keeps the size at a stride of 1, batch norm, SiLU or `act`."""
 
     def __init__(
         self, c_in: int, c_out: int, kernel: int, stride: int = 1, act: nn.Module | None = None

@@ -23,5 +23,9 @@ class FrameBackbone(TopDown):
         frames = clip.unbind(2)
         if self.training:
             return [self.descend(frame)[0] for frame in frames]
-        maps = self.descend(torch.cat(frames))[0]
-        return list(maps.chunk(len(frames)))
+        return list(apart(self.descend(torch.cat(frames))[0], len(frames)))
+
+
+def apart(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """count·B×C×h×w → `count` maps B×C×h×w, what `torch.cat` made one batch."""
+    return x.reshape(count, -1, *x.shape[1:]).unbind()

@@ -66,11 +66,10 @@ class WaveletConv(nn.Module):
     def _wavelets(self, x: Tensor, level: int) -> Tensor:
         """B×C×h×w, the same: what this level and the coarser ones make of it."""
         height, width = x.shape[-2:]
-        if height % 2 or width % 2:
-            x = functional.pad(x, (0, width % 2, 0, height % 2))
+        x = functional.pad(x, (0, width % 2, 0, height % 2))
         bands = analyse(x)
         changed = self.wavelet_scale[level](self.wavelet_convs[level](bands.flatten(1, 2)))
-        changed = changed.unflatten(1, (-1, 4))
+        changed = changed.reshape(bands.shape)
         if level + 1 < LEVELS:
             mean = changed[:, :, :1] + self._wavelets(bands[:, :, 0], level + 1).unsqueeze(2)
             changed = torch.cat([mean, changed[:, :, 1:]], dim=2)

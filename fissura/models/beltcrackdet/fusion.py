@@ -5,6 +5,8 @@ Shapes: B batch, C channels, h×w the map.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,8 +18,7 @@ RATIO = 16
 
 def chain(*channels: int) -> nn.Sequential:
     """3×3 convolutions with batch norm and SiLU from each count of channels to the next."""
-    pairs = zip(channels, channels[1:], strict=False)
-    return nn.Sequential(*(ConvBN(c_in, c_out, 3) for c_in, c_out in pairs))
+    return nn.Sequential(*(ConvBN(c_in, c_out, 3) for c_in, c_out in pairwise(channels)))
 
 
 class ChannelAttention(nn.Module):
@@ -32,7 +33,8 @@ class ChannelAttention(nn.Module):
         """B×C×h×w, the same."""
         pooled = (x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True))
         mean, largest = (self.fc2(functional.relu(self.fc1(values))) for values in pooled)
-        return x * (mean + largest).sigmoid()
+        out: Tensor = x * (mean + largest).sigmoid()
+        return out
 
 
 class SpatialAttention(nn.Module):

@@ -18,4 +18,5 @@ class OneLevelHead(DecoupledHead):
 
     def single(self, x: Tensor) -> Tensor:
         """B×C×h×w → B×(5+K)×h×w: x, y, w, h, objectness, classes, all raw."""
-        return self([x])[0]
+        out: Tensor = self([x])[0]
+        return out

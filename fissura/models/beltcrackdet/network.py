@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fissura.models.beltcrackdet.backbone import FrameBackbone
+from fissura.models.beltcrackdet.backbone import FrameBackbone, apart
 from fissura.models.beltcrackdet.frequency import WaveletConv
 from fissura.models.beltcrackdet.fusion import chain, fusion
 from fissura.models.beltcrackdet.head import OneLevelHead
@@ -56,8 +56,9 @@ class Neck(nn.Module):
             self.conv_fin_mix = chain(2 * width, 2 * width, width)
         if self.wfm:
             self._add_frequency(width, frames + self.atm)
-            for k in range(3):
-                self.add_module(f"resblock{k}", fusion(width, k + 1 in rcu))
+            self.resblock0, self.resblock1, self.resblock2 = (
+                fusion(width, k in rcu) for k in (1, 2, 3)
+            )
 
     def _add_spatial(self, width: int, frames: int) -> None:
         self.conv_ref = nn.Sequential(
@@ -118,8 +119,8 @@ class Neck(nn.Module):
 
     def frequency(self, frames: Sequence[Tensor], temporal: Tensor | None) -> tuple[Tensor, Tensor]:
         """WFM: T maps B×C×h×w and the temporal branch's, filtered and exchanged among them."""
-        waves = list(self.conv_dw(torch.cat(list(frames))).chunk(len(frames)))
-        maps = torch.cat(waves if temporal is None else [*waves, temporal], dim=1)
+        waves = apart(self.conv_dw(torch.cat(list(frames))), len(frames))
+        maps = torch.cat([*waves, *([] if temporal is None else [temporal])], dim=1)
         mix = self.conv_fre if temporal is None else self.conv_fre_new
         return mix(maps), self.conv_t(self.swin(maps))
 

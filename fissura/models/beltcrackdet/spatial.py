@@ -16,8 +16,8 @@ KeyValues = tuple[Tensor, Tensor]
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """Every position of B×D×h×w `query` reads B×C×h×w `value` where B×D×h×w `key` answers to it."""
-    tokens = [x.flatten(2).transpose(1, 2).unsqueeze(1) for x in (query, key, value)]
-    read = functional.scaled_dot_product_attention(*tokens, scale=scale)
+    q, k, v = (x.flatten(2).transpose(1, 2).unsqueeze(1) for x in (query, key, value))
+    read = functional.scaled_dot_product_attention(q, k, v, scale=scale)
     return read.squeeze(1).transpose(1, 2).reshape(value.shape)
 
 

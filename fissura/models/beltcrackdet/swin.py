@@ -3,7 +3,8 @@
 Liu and others: "Video Swin Transformer", CVPR 2022; two layers, the second with shifted windows.
 Tokens lie width before height, as released: windows and the table of biases have that order.
 
-Shapes: B batch, F frames, C channels of one, w×h the map, x×y a window, N = F·x·y its tokens.
+Shapes: B batch, F frames, C channels of one, w×h the map, from 8×8 on, N = F·8·8 the tokens of a
+window.
 """
 
 from __future__ import annotations
@@ -24,31 +25,25 @@ TABLE_STD = 0.02
 
 @dataclass(frozen=True)
 class Windows:
-    """How a map is cut along one axis: `size` with `padding` in windows of `side`, shifted."""
+    """How a map is cut along one axis: `count` windows of 8, after `padding`, shifted or not."""
 
-    size: int
-    side: int
+    count: int
     padding: int
     shift: int
 
     @classmethod
     def along(cls, size: int, shift: int) -> Windows:
-        """An axis that one window covers is neither padded nor shifted."""
-        if size <= SIDE:
-            return cls(size, size, 0, 0)
-        return cls(size, SIDE, -size % SIDE, shift)
-
-    @property
-    def count(self) -> int:
-        """Windows along the axis."""
-        return (self.size + self.padding) // self.side
+        """An axis that one window covers is not shifted."""
+        count = -(-size // SIDE)
+        return cls(count, count * SIDE - size, shift if count > 1 else 0)
 
     def regions(self, device: torch.device) -> Tensor:
-        """Count × side: numbers of what lay together before the shift."""
-        places = torch.arange(self.count * self.side, device=device)
-        last = self.count * self.side
-        number = (places >= last - self.side).long() + (places >= last - self.shift).long()
-        return (number if self.shift else 0 * number).view(self.count, self.side)
+        """Count×8: numbers of what lay together before the shift."""
+        places = torch.arange(self.count * SIDE, device=device)
+        last = places >= (self.count - 1) * SIDE
+        wrapped = places >= self.count * SIDE - self.shift
+        number = last.long() + wrapped.long() if self.shift else torch.zeros_like(places)
+        return number.view(self.count, SIDE)
 
 
 class WindowAttention(nn.Module):
@@ -73,11 +68,11 @@ class WindowAttention(nn.Module):
         windows, tokens, channels = x.shape
         parts = self.qkv(x).view(windows, tokens, 3, HEADS, channels // HEADS)
         query, key, value = parts.permute(2, 0, 3, 1, 4)  # each M×heads×N×C/heads
-        bias = self.relative_position_bias_table[self.relative_position_index[:tokens, :tokens]]
-        bias = bias.permute(2, 0, 1).unsqueeze(0)  # 1×heads×N×N
+        bias = self.relative_position_bias_table[self.relative_position_index]  # N×N×heads
+        bias = bias.permute(2, 0, 1).unsqueeze(0)
         bias = (bias if mask is None else bias + mask).to(query.dtype)
         read = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        out: Tensor = self.proj(read.transpose(1, 2).reshape(windows, tokens, channels))
+        out: Tensor = self.proj(read.transpose(1, 2).flatten(2))
         return out
 
 
@@ -86,7 +81,8 @@ def relative_positions(frames: int) -> Tensor:
     axes = [torch.arange(size, device="cpu") for size in (frames, SIDE, SIDE)]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)  # 3×N
     dt, dx, dy = places[:, :, None] - places[:, None, :]
-    return ((dt + frames - 1) * SPAN + dx + SIDE - 1) * SPAN + dy + SIDE - 1
+    rows: Tensor = ((dt + frames - 1) * SPAN + dx + SIDE - 1) * SPAN + dy + SIDE - 1
+    return rows
 
 
 class Feedforward(nn.Module):
@@ -134,15 +130,16 @@ class SwinLayer(nn.Module):
 
 def partition(x: Tensor, columns: Windows, rows: Windows) -> Tensor:
     """B×F×w×h×C → M×N×C: windows of all pictures one after the other."""
-    x = x.unflatten(3, (rows.count, rows.side)).unflatten(2, (columns.count, columns.side))
-    # B×F×(w/x)×x×(h/y)×y×C
+    batch, frames, channels = x.shape[0], x.shape[1], x.shape[4]
+    # B×F×w/8×8×h/8×8×C
+    x = x.reshape(batch, frames, columns.count, SIDE, rows.count, SIDE, channels)
     return x.permute(0, 2, 4, 1, 3, 5, 6).flatten(3, 5).flatten(0, 2)
 
 
 def merge(x: Tensor, padded: torch.Size, columns: Windows, rows: Windows) -> Tensor:
     """M×N×C → B×F×w×h×C, the inverse."""
     frames, channels = padded[1], padded[4]
-    x = x.view(-1, columns.count, rows.count, frames, columns.side, rows.side, channels)
+    x = x.view(-1, columns.count, rows.count, frames, SIDE, SIDE, channels)
     return x.permute(0, 3, 1, 4, 2, 5, 6).reshape(padded)
 
 
@@ -152,7 +149,7 @@ def _mask(x: Tensor, columns: Windows, rows: Windows) -> Tensor | None:
         return None
     batch, frames = x.shape[:2]
     across, along = columns.regions(x.device), rows.regions(x.device)
-    # (w/x)×(h/y)×F×x×y
+    # w/8×h/8×F×8×8
     number = 3 * across[:, None, None, :, None] + along[None, :, None, None, :]
     number = number.expand(-1, -1, frames, -1, -1).flatten(2).flatten(0, 1)
     apart = number[:, None, :] != number[:, :, None]
@@ -170,6 +167,7 @@ class FrameSwin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B×F·C×h×w, the same."""
-        tokens = x.unflatten(1, (self.frames, -1)).permute(0, 1, 4, 3, 2)  # B×F×w×h×C
+        shape = (x.shape[0], self.frames, -1, *x.shape[2:])
+        tokens = x.reshape(shape).permute(0, 1, 4, 3, 2)  # B×F×w×h×C
         out: Tensor = self.tr(tokens).permute(0, 1, 4, 3, 2).flatten(1, 2)
         return out

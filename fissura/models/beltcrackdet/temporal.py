@@ -111,8 +111,9 @@ class LinearBN(nn.Sequential):
     """Linear layer with bias over the last axis, one batch norm for all positions, ReLU."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__(nn.Linear(c_in, c_out), nn.BatchNorm1d(c_out), nn.ReLU())
-        nn.init.kaiming_normal_(self[0].weight, nonlinearity="relu")
+        linear = nn.Linear(c_in, c_out)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        super().__init__(linear, nn.BatchNorm1d(c_out), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         """…×c_in → …×c_out."""
