@@ -92,9 +92,9 @@ class Files:
         Of another machine's path the file's name alone is not enough: that may be the label's.
         Raises InputError where two files fit equally well, or where the path leads out of the set.
         """
-        raw, absolute = _parts(text)
+        raw, absolute = parts_of(text)
         bases = ((),) if absolute else ((), home)
-        ways = [way for base in bases if (way := _resolved((*base, *raw))) is not None]
+        ways = [way for base in bases if (way := resolved((*base, *raw))) is not None]
         if not ways:
             raise InputError(f"'{shown(text)}' leads out of the set's folder; mend the path")
         exact = {self._whole[way] for way in ways if way in self._whole}
@@ -109,7 +109,7 @@ class Files:
         return found[0] if found else None
 
 
-def _parts(text: str) -> tuple[Parts, bool]:
+def parts_of(text: str) -> tuple[Parts, bool]:
     """Parts of a path, and whether it is another machine's."""
     windows = "\\" in text and "/" not in text
     plain = PureWindowsPath(text).as_posix() if windows else text
@@ -117,7 +117,7 @@ def _parts(text: str) -> tuple[Parts, bool]:
     return tuple(part for part in plain.split("/") if part not in ("", ".")), absolute
 
 
-def _resolved(raw: Parts) -> Parts | None:
+def resolved(raw: Parts) -> Parts | None:
     """The parts without `..`; None where it leads above the first of them."""
     parts: list[str] = []
     for part in raw:

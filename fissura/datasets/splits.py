@@ -11,20 +11,29 @@ from fissura.datasets.layout import VAL_FRACTION, VAL_SEED, Entry
 from fissura.types import InputError
 
 
-def group_of(dataset: str, names: Sequence[str]) -> list[str]:
+def group_of(
+    dataset: str, names: Sequence[str], sequences: Mapping[str, str] | None = None
+) -> list[str]:
     """Group of every stem: photograph or sequence, joined where two show the same place."""
-    photographs = [grouping.photograph(dataset, name) for name in names]
+    known = sequences or {}
+    photographs = [known.get(name) or grouping.photograph(dataset, name) for name in names]
     groups = {one: one for one in photographs}
     pairs = [(places[0], other) for places in same_place(dataset) for other in places[1:]]
-    known = [(a, b) for a, b in pairs if a in groups and b in groups]
-    joined = grouping.join(groups, known)
+    joined = grouping.join(groups, [(a, b) for a, b in pairs if a in groups and b in groups])
     return [joined[one] for one in photographs]
 
 
 def split_members(
-    root: Path, everything: Sequence[Entry], splits: Mapping[str, frozenset[str]], split: str
+    root: Path,
+    everything: Sequence[Entry],
+    splits: Mapping[str, frozenset[str]],
+    split: str,
+    sequences: Mapping[str, str] | None = None,
 ) -> frozenset[str]:
-    """Names of one split of one set. The class docstring of Reader says what the names mean."""
+    """Names of one split of one set. The class docstring of Reader says what the names mean.
+
+    `sequences` gives the sequence of a name where the set says it.
+    """
     dataset = everything[0].set
     listed = dict(splits)
     for entry in everything:
@@ -41,7 +50,7 @@ def split_members(
     if fixed.get(split):
         return fixed[split] & names
     train = listed.get("train", names) - kept - test
-    chosen = listed.get("val") or _validation(dataset, sorted(train & names))
+    chosen = listed.get("val") or _validation(dataset, sorted(train & names), sequences or {})
     val = chosen - kept - test
     derived = {"train": train - val, "val": val, "train+val": train | val}
     if split not in derived:
@@ -50,12 +59,13 @@ def split_members(
     return derived[split] & names
 
 
-def _validation(dataset: str, train: list[str]) -> frozenset[str]:
+def _validation(dataset: str, train: list[str], sequences: Mapping[str, str]) -> frozenset[str]:
     """A fixed 15 % of the training pictures, whole groups, every part of a mixed set its share."""
     parts: dict[str, list[str]] = {}
     for name in train:
         parts.setdefault(grouping.stratum(dataset, name), []).append(name)
     chosen: set[str] = set()
     for names in parts.values():
-        chosen.update(grouping.split(names, group_of(dataset, names), VAL_FRACTION, VAL_SEED)[1])
+        groups = group_of(dataset, names, sequences)
+        chosen.update(grouping.split(names, groups, VAL_FRACTION, VAL_SEED)[1])
     return frozenset(chosen)

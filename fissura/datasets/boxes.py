@@ -1,0 +1,138 @@
+"""What every layout of boxes is read into: pictures in sequences, their boxes, and the faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float32]
+Severity = Literal["error", "warning", "note"]
+
+SLACK = 1.0
+"""Pixels by which a box may reach beyond its picture before it is mentioned."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fault: `refused` says whether reading stops, `then` what is done or to do."""
+
+    severity: Severity
+    refused: bool
+    then: str
+
+
+KINDS = {
+    "bad_annotations": Kind("error", True, "mend the file"),
+    "bad_box": Kind("error", True, "mend it"),
+    "unknown_category": Kind("error", True, "add the category or mend the annotation"),
+    "unknown_picture": Kind("error", True, "mend the annotation"),
+    "doubled_picture": Kind("error", True, "keep one entry"),
+    "doubled_frame": Kind("error", True, "number the frames anew"),
+    "bad_path": Kind("error", True, "mend the path"),
+    "missing_frame": Kind("error", True, "copy it again, or let the frame before it stand in"),
+    "split_by_frame": Kind("error", True, "keep every sequence on one side"),
+    "doubled_id": Kind("error", False, "number the annotations anew"),
+    "empty_box": Kind("error", False, "left out"),
+    "box_outside": Kind("error", False, "left out"),
+    "box_beyond": Kind("warning", False, "kept; clipped where a network's input ends"),
+    "doubled_box": Kind("warning", False, "kept; remove one"),
+    "crowd_box": Kind("note", False, "left out"),
+    "frame_gap": Kind("note", False, "windows take the frames before"),
+    "no_sequence": Kind("note", False, "every picture stands alone"),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with an annotation file (`source`) or with one of its pictures."""
+
+    kind: str
+    source: Path
+    what: str
+    picture: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.what}; {KINDS[self.kind].then}"
+
+
+@dataclass(frozen=True)
+class BoxPicture:
+    """An annotated picture before it is read.
+
+    `name` is its path below the picture folder without suffix, `sequence` None of a still,
+    `number` its place in the sequence, `size_hw` None where the annotations do not say, `boxes`
+    N×4 xyxy in its pixels, `side` the split that its annotation file states.
+    """
+
+    file: Path
+    name: str
+    sequence: str | None
+    number: int
+    image_id: int
+    size_hw: tuple[int, int] | None
+    boxes: Boxes
+    labels: tuple[str, ...]
+    side: str | None = None
+
+
+Frames = tuple[tuple[int, Path], ...]
+
+
+@dataclass(frozen=True)
+class BoxSet:
+    """A set of boxes on disk.
+
+    `frames` are all pictures of every sequence in order, those without an entry in the annotations
+    too; `missing` are the files among them that are not there.
+    """
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    pictures: tuple[BoxPicture, ...]
+    frames: Mapping[str, Frames]
+    missing: frozenset[Path] = frozenset()
+    faults: tuple[Fault, ...] = ()
+    splits: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def as_array(boxes: Sequence[Sequence[float]]) -> Boxes:
+    """N×4 float32, also of none."""
+    return np.array(boxes, np.float64).reshape(-1, 4).astype(np.float32)
+
+
+def box_fault(xyxy: Sequence[float], size_hw: tuple[int, int] | None) -> tuple[str, str] | None:
+    """Kind and words for a box that is empty or lies outside its picture, wholly or in part."""
+    x1, y1, x2, y2 = xyxy
+    shown = f"({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+    if x2 <= x1 or y2 <= y1:
+        return "empty_box", f"{shown} has no area"
+    if size_hw is None:
+        return None
+    height, width = size_hw
+    where = f"its picture of {width}×{height}"
+    if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+        return "box_outside", f"{shown} lies outside {where}"
+    if min(x1, y1) < -SLACK or x2 > width + SLACK or y2 > height + SLACK:
+        return "box_beyond", f"{shown} reaches beyond {where}"
+    return None
+
+
+def told(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """One sentence for every kind of fault in a file, with the first of them and their number."""
+    grouped: dict[tuple[str, Path], list[Fault]] = {}
+    for fault in faults:
+        grouped.setdefault((fault.kind, fault.source), []).append(fault)
+    return tuple(
+        f"{first.source}: {first.what}{_more(len(rest))}; {KINDS[first.kind].then}"
+        for first, *rest in grouped.values()
+    )
+
+
+def _more(count: int) -> str:
+    return f" (and {count} more alike)" if count else ""

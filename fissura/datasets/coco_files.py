@@ -1,0 +1,226 @@
+"""Reads COCO JSON files of boxes, with or without videos, into a gathering."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import FailFast, Field
+
+from fissura.datasets.boxes import BoxSet, Fault
+from fissura.datasets.documents import Document, looks_like, read_json
+from fissura.datasets.gathering import Entry, Gathering, NamedBox, is_number, side_of
+from fissura.datasets.layout import files_below, folders_in, listed_splits
+from fissura.types import InputError
+
+WORDS = (b'"images"', b'"annotations"', b'"categories"')
+NAMES = ("annotations*.json", "instances*.json", "*coco*.json")
+FOLDER = "annotations"
+
+
+class Category(Document):
+    """One class."""
+
+    id: int
+    name: str = Field(min_length=1, max_length=200)
+
+
+class Video(Document):
+    """One sequence."""
+
+    id: int
+    name: str | None = Field(default=None, max_length=1000)
+
+
+class Image(Document):
+    """One picture; with `video_id` it is frame `frame_id` of that video."""
+
+    id: int
+    file_name: str = Field(min_length=1, max_length=4096)
+    width: int | None = Field(default=None, ge=1)
+    height: int | None = Field(default=None, ge=1)
+    video_id: int | None = None
+    frame_id: int | None = Field(default=None, ge=0)
+
+
+class Annotation(Document):
+    """One box: `bbox` left, top, width, height."""
+
+    id: int | None = None
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    iscrowd: int = 0
+
+
+class Coco(Document):
+    """The parts of a COCO file that say where boxes are."""
+
+    images: Annotated[list[Image], FailFast()]
+    annotations: Annotated[list[Annotation], FailFast()] = Field(default_factory=list)
+    categories: Annotated[list[Category], FailFast()]
+    videos: Annotated[list[Video] | None, FailFast()] = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A COCO file that was read."""
+
+    path: Path
+    coco: Coco
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Category id -> name, in the order of the ids."""
+        ordered = sorted(self.coco.categories, key=lambda one: one.id)
+        return {category.id: category.name for category in ordered}
+
+
+# ---- finding -------------------------------------------------------------------------------
+
+
+def coco_files(root: Path) -> list[Path]:
+    """The JSON files of a set that hold boxes."""
+    below = [path for path in _below(root / FOLDER) if path.suffix.lower() == ".json"]
+    sides = [folder for folder in folders_in(root) if side_of(folder.relative_to(root) / "x")]
+    near = (path for home in (root, *sides) for name in NAMES for path in home.glob(name))
+    alone = (path for path in root.glob("*.json") if side_of(path.relative_to(root)))
+    found = sorted({*below, *near, *alone})
+    boxes = [path for path in found if any(looks_like(path, word) for word in WORDS)]
+    return [path for path in boxes if path.name.startswith("instances")] or boxes
+
+
+def _below(folder: Path) -> list[Path]:
+    return files_below(folder, frozenset({".json"})) if folder.is_dir() else []
+
+
+# ---- reading -------------------------------------------------------------------------------
+
+
+def read_coco(root: Path, folders: bool, renamed: Mapping[str, str] | None = None) -> BoxSet:
+    """The set in `root`; `folders` as in Gathering, `renamed` gives categories another name."""
+    gathered, sources, other = Gathering(root, folders), [], renamed or {}
+    for path in coco_files(root):
+        try:
+            sources.append(Source(path, read_json(path, Coco)))
+        except InputError as error:
+            text = str(error).removeprefix(f"{path}: ")
+            gathered.faults.append(Fault("bad_annotations", path, text))
+    names = _video_names(sources)
+    for source in sources:
+        gathered.add(source.path, list(_entries(source, names, other, gathered.faults)))
+    gathered.faults += [] if folders else _unordered(sources)
+    classes = [other.get(name, name) for one in sources for name in one.names.values()]
+    return gathered.close(classes, listed_splits(root))
+
+
+def _entries(
+    source: Source,
+    videos: Mapping[tuple[Path, int], str],
+    renamed: Mapping[str, str],
+    faults: list[Fault],
+) -> Iterator[Entry]:
+    boxes = _boxes(source, renamed, faults)
+    seen: set[int] = set()
+    for image in source.coco.images:
+        if image.id in seen:
+            what = f"the image id {image.id} stands twice"
+            faults.append(Fault("doubled_picture", source.path, what))
+            continue
+        seen.add(image.id)
+        size_hw = (image.height, image.width) if image.height and image.width else None
+        yield Entry(
+            image.file_name,
+            image.id,
+            size_hw,
+            tuple(boxes.get(image.id, ())),
+            _video(source, image, videos, faults),
+        )
+
+
+def _video(
+    source: Source, image: Image, videos: Mapping[tuple[Path, int], str], faults: list[Fault]
+) -> tuple[str, int] | None:
+    if image.video_id is None:
+        return None
+    name = videos[source.path, image.video_id]
+    if image.frame_id is None:
+        what = f"image {image.id} is of video {image.video_id} but has no frame_id"
+        faults.append(Fault("bad_annotations", source.path, what))
+        return None
+    return name, image.frame_id
+
+
+def _boxes(
+    source: Source, renamed: Mapping[str, str], faults: list[Fault]
+) -> dict[int, list[NamedBox]]:
+    """Boxes of every image id."""
+    found: dict[int, list[NamedBox]] = defaultdict(list)
+    names, known = source.names, {image.id for image in source.coco.images}
+    faults += _doubles(source)
+    for place, one in enumerate(source.coco.annotations):
+        words = f"annotation {place if one.id is None else one.id}"
+        if one.image_id not in known:
+            what = f"{words} is of image {one.image_id}, which is not listed"
+            faults.append(Fault("unknown_picture", source.path, what))
+        elif one.category_id not in names:
+            what = f"{words} has the unknown category {one.category_id}"
+            faults.append(Fault("unknown_category", source.path, what))
+        elif one.iscrowd:
+            faults.append(Fault("crowd_box", source.path, f"{words} marks a crowd"))
+        else:
+            left, top, width, height = one.bbox
+            label = names[one.category_id]
+            box = (left, top, left + width, top + height)
+            found[one.image_id].append((words, box, renamed.get(label, label)))
+    return found
+
+
+def _doubles(source: Source) -> Iterator[Fault]:
+    """Ids and boxes that stand twice."""
+    ids = Counter(one.id for one in source.coco.annotations if one.id is not None)
+    for number in (number for number, count in ids.items() if count > 1):
+        yield Fault("doubled_id", source.path, f"the annotation id {number} stands twice")
+    boxes = Counter((one.image_id, one.category_id, one.bbox) for one in source.coco.annotations)
+    for image, _, bbox in (key for key, count in boxes.items() if count > 1):
+        what = f"the box {list(bbox)} of image {image} stands twice"
+        yield Fault("doubled_box", source.path, what)
+    categories = Counter(one.id for one in source.coco.categories)
+    for number in (number for number, count in categories.items() if count > 1):
+        yield Fault("bad_annotations", source.path, f"the category id {number} stands twice")
+
+
+def _video_names(sources: Sequence[Source]) -> dict[tuple[Path, int], str]:
+    """A name for every video of every file; two files may mean different videos by one name."""
+    found: dict[tuple[Path, int], str] = {}
+    homes: dict[str, set[str]] = {}
+    for source in sources:
+        given = {video.id: video.name for video in source.coco.videos or ()}
+        folders: dict[int, set[str]] = defaultdict(set)
+        for image in source.coco.images:
+            if image.video_id is not None:
+                folders[image.video_id].add(image.file_name.rpartition("/")[0])
+        for number, home in folders.items():
+            name = given.get(number) or f"video {number}"
+            same = number in given and given[number] and not homes.get(name, home).isdisjoint(home)
+            own = name if name not in homes or same else f"{source.path.stem}/{name}"
+            found[source.path, number] = own
+            homes.setdefault(own, set()).update(home)
+    return found
+
+
+def _unordered(sources: Iterable[Source]) -> Iterator[Fault]:
+    """A note where pictures look like frames but no file says of which video."""
+    for source in sources:
+        images = source.coco.images
+        stems = [Path(image.file_name).stem for image in images]
+        numbered = len(stems) > 1 and all(map(is_number, stems))
+        if numbered and all(image.video_id is None for image in images):
+            what = (
+                "pictures are numbered, but no video_id says of which sequence "
+                "(the layout beltcrack takes folders for sequences)"
+            )
+            yield Fault("no_sequence", source.path, what)

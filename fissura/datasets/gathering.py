@@ -1,0 +1,248 @@
+"""Collects what the annotation files of one set say, names what is wrong, and orders the frames."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fissura.datasets.boxes import (
+    KINDS,
+    BoxPicture,
+    BoxSet,
+    Fault,
+    Frames,
+    as_array,
+    box_fault,
+)
+from fissura.datasets.layout import SIDES
+from fissura.datasets.picture_files import PictureFiles, Placing
+from fissura.types import InputError
+
+_SIDE = re.compile(r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?)(?:\d\w*)?")
+
+Xyxy = tuple[float, float, float, float]
+NamedBox = tuple[str, Xyxy, str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an annotation file says of one picture; `boxes` are (words for it, xyxy, label)."""
+
+    text: str
+    image_id: int
+    size_hw: tuple[int, int] | None = None
+    boxes: tuple[NamedBox, ...] = ()
+    video: tuple[str, int] | None = None
+
+
+class Gathering:
+    """One set while it is read.
+
+    With `folders` a folder of pictures with numbers for names is a sequence; without, only what the
+    annotations call one is.
+    """
+
+    def __init__(self, root: Path, folders: bool) -> None:
+        self.root, self.folders = root, folders
+        self.files = PictureFiles(root)
+        self.faults: list[Fault] = []
+        self._pictures: list[BoxPicture] = []
+        self._sources: dict[Path, Path] = {}
+        self._missing: set[Path] = set()
+        self._folders: set[str] = set()
+
+    def add(self, source: Path, entries: Sequence[Entry]) -> None:
+        """Everything that one annotation file says."""
+        try:
+            placing = self.files.placing([entry.text for entry in entries])
+        except InputError as error:
+            self.faults.append(Fault("bad_path", source, str(error)))
+            return
+        side = side_of(source.relative_to(self.root))
+        for entry in entries:
+            self._add(source, entry, placing, side)
+
+    def _add(self, source: Path, entry: Entry, placing: Placing, side: str | None) -> None:
+        try:
+            path, there = self.files.find(entry.text, placing)
+        except InputError as error:
+            self.faults.append(Fault("bad_path", source, str(error)))
+            return
+        name = self.files.name(path)
+        if path in self._sources:
+            self.faults.append(Fault("doubled_picture", source, f"{name} is listed twice", path))
+            return
+        self._sources[path] = source
+        if not there:
+            below = path.relative_to(self.root).as_posix()
+            self._missing.add(path)
+            self.faults.append(Fault("missing_frame", source, f"{below} is not there", path))
+        good = [box for box in entry.boxes if self._sound(source, path, box, entry.size_hw)]
+        sequence, number = entry.video or self._in_folder(path)
+        picture = BoxPicture(
+            path,
+            name,
+            sequence,
+            number,
+            entry.image_id,
+            entry.size_hw,
+            as_array([xyxy for _, xyxy, _ in good]),
+            tuple(label for _, _, label in good),
+            side,
+        )
+        self._pictures.append(picture)
+
+    def _sound(
+        self, source: Path, path: Path, box: NamedBox, size_hw: tuple[int, int] | None
+    ) -> bool:
+        """Whether a box can be used; whatever is wrong with it is noted."""
+        words, xyxy, _ = box
+        found = box_fault(xyxy, size_hw)
+        if found is None:
+            return True
+        kind, what = found
+        self.faults.append(Fault(kind, source, f"{words} {what}", path))
+        return "left out" not in KINDS[kind].then
+
+    def _in_folder(self, path: Path) -> tuple[str | None, int]:
+        if not (self.folders and is_number(path.stem)):
+            return None, 0
+        sequence = self.files.name(path).rpartition("/")[0]
+        self._folders.add(sequence)
+        return sequence, int(path.stem)
+
+    # ---- the whole set ---------------------------------------------------------------------
+
+    def close(
+        self, classes: Iterable[str], splits: Mapping[str, frozenset[str]] | None = None
+    ) -> BoxSet:
+        """The set; `splits` are lists of names of pictures or of sequences."""
+        pictures = self._pictures
+        frames = self._frames(pictures)
+        listed = _of_pictures(splits or {}, pictures)
+        self.faults += _gaps(frames, self._sources)
+        self.faults += _split_by_frame(pictures, listed, self._sources)
+        return BoxSet(
+            self.root.resolve().name,
+            self.root,
+            tuple(dict.fromkeys(classes)),
+            tuple(pictures),
+            frames,
+            frozenset(self._missing),
+            tuple(self.faults),
+            listed,
+        )
+
+    def _frames(self, pictures: Sequence[BoxPicture]) -> dict[str, Frames]:
+        """Frames of every sequence in the order of their numbers, each number once."""
+        numbered: dict[str, dict[int, Path]] = defaultdict(dict)
+        for picture in pictures:
+            if picture.sequence is None:
+                continue
+            other = numbered[picture.sequence].setdefault(picture.number, picture.file)
+            if other != picture.file:
+                self._double(picture.file, other, picture.number, picture.sequence)
+        for sequence in self._folders:
+            self._beside(sequence, numbered[sequence])
+        return {name: tuple(sorted(known.items())) for name, known in numbered.items()}
+
+    def _beside(self, sequence: str, known: dict[int, Path]) -> None:
+        """Frames in the sequence's folder that the annotations do not list."""
+        first = next(iter(known.values()))
+        for path in self.files.beside(first):
+            if is_number(path.stem):
+                other = known.setdefault(int(path.stem), path)
+                if other != path:
+                    self._double(path, other, int(path.stem), sequence)
+
+    def _double(self, path: Path, other: Path, number: int, sequence: str) -> None:
+        what = f"{path.name} and {other.name} are both frame {number} of {sequence}"
+        source = self._sources.get(path) or self._sources[other]
+        self.faults.append(Fault("doubled_frame", source, what, path))
+
+
+def is_number(stem: str) -> bool:
+    """Whether a file's name is a frame's number."""
+    return stem.isascii() and stem.isdecimal()
+
+
+def side_of(path: Path) -> str | None:
+    """`val` of `annotations/val/x.json`, `valid/x.json` or `instances_val14ks.json`."""
+    words = [part.lower() for part in path.parts[:-1]]
+    words += re.split(r"[_.-]", path.stem.lower())
+    found = filter(None, map(_SIDE.fullmatch, words))
+    return next((match[1] or match[2] or match[3] for match in found), None)
+
+
+def _of_pictures(
+    splits: Mapping[str, frozenset[str]], pictures: Sequence[BoxPicture]
+) -> dict[str, frozenset[str]]:
+    """The same lists with the names of its pictures in place of a sequence's."""
+    return {
+        side: frozenset(
+            picture.name
+            for picture in pictures
+            if picture.name in names or picture.sequence in names
+        )
+        for side, names in splits.items()
+    }
+
+
+def _gaps(frames: Mapping[str, Frames], sources: Mapping[Path, Path]) -> Iterator[Fault]:
+    for sequence, known in frames.items():
+        pairs = itertools.pairwise(known)
+        jumps = [(a, b) for (a, _), (b, _) in pairs if b > a + 1]
+        if jumps:
+            source = next(sources[path] for _, path in known if path in sources)
+            before, after = jumps[0]
+            what = f"{sequence} has no frames between {before} and {after}"
+            more = f" and {len(jumps) - 1} more gaps" if len(jumps) > 1 else ""
+            yield Fault("frame_gap", source, what + more)
+
+
+def _split_by_frame(
+    pictures: Sequence[BoxPicture],
+    listed: Mapping[str, frozenset[str]],
+    sources: Mapping[Path, Path],
+) -> Iterator[Fault]:
+    """Sequences that stand on more than one side of a split."""
+    sides: dict[str, dict[str, BoxPicture]] = defaultdict(dict)
+    for picture in pictures:
+        if picture.sequence is None:
+            continue
+        stated = [side for side in SIDES if picture.name in listed.get(side, ())]
+        for side in stated or filter(None, [picture.side]):
+            sides[picture.sequence].setdefault(side, picture)
+    for sequence, found in sides.items():
+        if len(found) > 1:
+            first = next(iter(found.values()))
+            what = (
+                f"the sequence {sequence} is split by frame between {' and '.join(sorted(found))}"
+            )
+            yield Fault("split_by_frame", sources[first.file], what, first.file)
+    yield from _continued(pictures, sides, sources)
+
+
+def _continued(
+    pictures: Sequence[BoxPicture],
+    sides: Mapping[str, Mapping[str, BoxPicture]],
+    sources: Mapping[Path, Path],
+) -> Iterator[Fault]:
+    """Folders of one name on two sides that share no frame number: one sequence cut in two."""
+    numbers: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    firsts: dict[str, BoxPicture] = {}
+    for picture in pictures:
+        stated = sides.get(picture.sequence or "", {})
+        if len(stated) == 1:
+            name = str(picture.sequence).rpartition("/")[2]
+            numbers[name][next(iter(stated))].add(picture.number)
+            firsts.setdefault(name, picture)
+    for name, by_side in numbers.items():
+        for one, other in itertools.combinations(sorted(by_side), 2):
+            if by_side[one].isdisjoint(by_side[other]):
+                what = f"{name} in {one} and {name} in {other} are frames of one sequence"
+                yield Fault("split_by_frame", sources[firsts[name].file], what, firsts[name].file)

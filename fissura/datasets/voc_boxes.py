@@ -1,0 +1,117 @@
+"""Pascal VOC: one XML file for each picture in `Annotations/`, or beside the pictures.
+
+Lists in `ImageSets/Main/*.txt` are splits. Coordinates are taken as they stand. Folders of numbered
+pictures are sequences; a picture without an XML file is a frame but has no truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from fissura.datasets.boxes import BoxSet, Fault
+from fissura.datasets.documents import looks_like, read_xml
+from fissura.datasets.gathering import Entry, Gathering, NamedBox
+from fissura.datasets.layout import files_below, read_lines
+from fissura.types import InputError
+
+FOLDERS = ("Annotations", "annotations", "xml")
+PICTURES = ("JPEGImages", "images", "")
+LISTS = "ImageSets/Main"
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def fits(folder: Path) -> bool:
+    """Whether a set of this layout lies in `folder`."""
+    files = _files(folder)
+    return bool(files) and looks_like(files[0], b"<annotation")
+
+
+def read(folder: Path) -> BoxSet:
+    """The set in `folder`."""
+    gathered = Gathering(folder, folders=True)
+    entries, classes = [], dict[str, None]()
+    for number, path in enumerate(_files(folder), 1):
+        try:
+            entry = _entry(path, number, gathered)
+        except InputError as error:
+            what = str(error).removeprefix(f"{path}: ")
+            gathered.faults.append(Fault("bad_annotations", path, what))
+            continue
+        entries.append((path, entry))
+        classes.update(dict.fromkeys(label for _, _, label in entry.boxes))
+    for path, entry in entries:
+        gathered.add(path, [entry])
+    return gathered.close(sorted(classes), _splits(folder, gathered))
+
+
+def _files(folder: Path) -> list[Path]:
+    home = next((folder / name for name in FOLDERS if (folder / name).is_dir()), folder)
+    found = files_below(home, frozenset({".xml"}))
+    return found if home != folder or found else []
+
+
+def _splits(folder: Path, gathered: Gathering) -> dict[str, frozenset[str]]:
+    """Name of list -> names as the set has them: stems are given below the picture folder."""
+    found = {}
+    for path in sorted((folder / LISTS).glob("*.txt")):
+        stems = (line.split()[0] for line in read_lines(path) if line.strip())
+        found[path.stem] = frozenset(_name(stem, gathered) for stem in stems)
+    return {side: names for side, names in found.items() if "_" not in side}
+
+
+def _name(stem: str, gathered: Gathering) -> str:
+    parts = tuple(stem.split("/"))
+    homes = (((home,) if home else ()) for home in PICTURES)
+    files = next((found for home in homes if (found := gathered.files.at((*home, *parts)))), None)
+    return gathered.files.name(files[0]) if files else stem
+
+
+# ---- one file ------------------------------------------------------------------------------
+
+
+def _entry(path: Path, number: int, gathered: Gathering) -> Entry:
+    root = read_xml(path)
+    height, width = _number(root, "size/height") or 0, _number(root, "size/width") or 0
+    size_hw = (int(height), int(width)) if min(height, width) >= 1 else None
+    return Entry(
+        _picture(path, root, gathered), number, size_hw, tuple(_boxes(path, root, gathered.faults))
+    )
+
+
+def _picture(path: Path, root: Element, gathered: Gathering) -> str:
+    """The picture of the same path below the picture folder, else what the file says."""
+    below = path.relative_to(gathered.root).with_suffix("").parts
+    inner = below[1:] if below[0] in FOLDERS else below
+    for home in PICTURES:
+        parts = (home, *inner) if home else inner
+        found = gathered.files.at(parts) or gathered.files.at(below)
+        if found:
+            return found[0].relative_to(gathered.root).as_posix()
+    named = (root.findtext("filename") or "").strip() or f"{path.stem}.jpg"
+    return "/".join((*inner[:-1], named.replace("\\", "/").rpartition("/")[2]))
+
+
+def _boxes(path: Path, root: Element, faults: list[Fault]) -> Iterator[NamedBox]:
+    for place, found in enumerate(root.iter("object"), 1):
+        label = (found.findtext("name") or "").strip()
+        values = [_number(found, f"bndbox/{side}") for side in SIDES]
+        numbers = [value for value in values if value is not None]
+        where = f"object {place}"
+        if not label or len(label) > 200:
+            faults.append(Fault("unknown_category", path, f"{where} has no name"))
+        elif len(numbers) < len(SIDES):
+            faults.append(Fault("bad_box", path, f"{where} lacks one of {', '.join(SIDES)}"))
+        else:
+            yield where, (numbers[0], numbers[1], numbers[2], numbers[3]), label
+
+
+def _number(found: Element, tag: str) -> float | None:
+    text = (found.findtext(tag) or "").strip()
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and abs(value) < 1e9 else None
