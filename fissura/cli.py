@@ -67,11 +67,11 @@ def root(
 @console.verb(app, "predict")
 def predict(options: PredictOptions) -> int:
     """Find, outline and measure the cracks in pictures; write reports."""
-    from fissura import config, pipeline, report
+    from fissura import config, pipeline, report, sequence
 
     settings = _predict_settings(options)
     with console.PredictRun(options.as_json) as run:
-        paths = pipeline.find_sources(options.sources, options.recursive, run.failed)
+        paths = sequence.find_sources(options.sources, options.recursive, run.failed)
         if not paths:
             return WRONG_USAGE
         predictor = pipeline.load(**settings.model_dump())

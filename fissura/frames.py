@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from fissura.sources import (
     SIGNATURES,
     SUFFIX_FORMATS,
     find_images,
+    read_head,
     shown,
 )
 from fissura.types import Frame, InputError, UInt8Image
@@ -68,7 +68,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Frame:
     """
     path = Path(path)
     name = shown(path)
-    head = _head(path, name)
+    head = read_head(path, name)
     form = _sniff(head, name)
     notes = _suffix_note(path, form)
 
@@ -101,23 +101,6 @@ def _reason(error: Exception) -> str:
         return " (its header makes no sense)"
     text = " ".join(str(error).split())[:120]
     return f" ({text})" if text and not isinstance(error, cv2.error) else ""
-
-
-def _head(path: Path, name: str) -> bytes:
-    """First bytes of a regular, non-empty file."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
-            raise InputError(f"{name}: is {kind}, not a picture file; leave it out")
-        with path.open("rb") as file:
-            head = file.read(32)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{name}: cannot be read ({reason}); check the path") from error
-    if not head:
-        raise InputError(f"{name}: the file is empty (zero bytes); copy it anew")
-    return head
 
 
 def _sniff(head: bytes, name: str) -> str:

@@ -8,12 +8,11 @@ answers, 1 for all others; K maps of one picture.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,10 +21,10 @@ from fissura import decode, enlarged, windows
 from fissura.config import PredictSettings, build_settings
 from fissura.detect import Window
 from fissura.engines import Engine, open_engine
-from fissura.frames import find_images, from_array, read_image
 from fissura.measure import measure_cracks
 from fissura.measure.scale import from_mm_per_px, parse_gsd_from
 from fissura.refine import OWN_THRESHOLDS, SIDE_GUIDED, clean_mask, refine
+from fissura.sequence import OnError, Source, Step, find_sources, refuse, steps
 from fissura.types import (
     Detections,
     FloatMap,
@@ -36,10 +35,8 @@ from fissura.types import (
     SettingError,
     UInt8Image,
 )
+from fissura.video import public_name
 from fissura.weights import ModelCard
-
-Source: TypeAlias = "str | Path | Frame | np.ndarray[Any, Any]"
-OnError: TypeAlias = Callable[[str, InputError], None]
 
 
 @dataclass(frozen=True)
@@ -278,23 +275,26 @@ def _boxed(
     )
 
 
-def refuse(source: str, error: InputError) -> None:
-    """The default for pictures that cannot be read: stop and say which."""
-    raise error
+class Watch:
+    """Predictions step by step; a detector of several frames remembers those of its sequence."""
 
+    def __init__(self, engine: Engine, settings: PredictSettings) -> None:
+        self._engine, self._settings = engine, settings
+        self._window = Window(engine.card) if engine.card.classes else None
+        self._sequence: object = None
 
-def find_sources(
-    sources: Sequence[str | Path], recursive: bool = False, on_error: OnError = refuse
-) -> list[Path]:
-    """The pictures behind files, folders and globs, each once; empty sources go to `on_error`."""
-    found: dict[str, Path] = {}
-    for source in sources:
-        try:
-            for path in find_images([source], recursive):
-                found.setdefault(os.path.realpath(path), path)
-        except InputError as error:
-            on_error(str(source), error)
-    return list(found.values())
+    def see(self, step: Step) -> Prediction:
+        """What the newest frame of the step shows."""
+        newest = step.frames[-1]
+        if self._window is None:
+            return predict_frame(newest, self._engine, self._settings)
+        if step.sequence != self._sequence:
+            self._window.clear()
+            self._sequence = step.sequence
+        for frame in step.frames[-self._engine.card.frames :]:
+            self._window.push(frame.image)
+        detections = self._window.detect(self._engine, self._settings)
+        return _boxed(newest, detections, self._engine, self._settings)
 
 
 def predict(
@@ -303,22 +303,23 @@ def predict(
     settings: PredictSettings,
     on_error: OnError = refuse,
 ) -> Iterator[Prediction]:
-    """One Prediction per picture, made when asked for; unreadable ones go to `on_error`."""
+    """One Prediction per picture or frame, made when asked for; unreadable ones to `on_error`."""
+    watch = Watch(engine, resolve(settings, engine))
     for source in sources:
         try:
-            yield predict_frame(_as_frame(source, settings.max_pixels), engine, settings)
+            for step in steps(source, settings.max_pixels, engine.card.frames):
+                yield watch.see(step)
+                del step  # or two frames would be in memory while the next is worked on
         except SettingError:
             raise  # every other picture would fail alike
         except InputError as error:
-            on_error(source if isinstance(source, str) else str(source), error)
+            on_error(_name(source), error)
 
 
-def _as_frame(source: Source, max_pixels: int) -> Frame:
-    if isinstance(source, Frame):
-        return source
-    if isinstance(source, np.ndarray):
-        return from_array(source)
-    return read_image(Path(source), max_pixels)
+def _name(source: Source) -> str:
+    if isinstance(source, str | Path):
+        return public_name(source)
+    return source.source if isinstance(source, Frame) else "array"
 
 
 class Predictor:
@@ -337,7 +338,8 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Results, one at a time, of an array, a Frame, a file, a glob, a folder or a list of them.
 
-        A picture that cannot be read raises InputError, or goes to `on_error(source, error)`.
+        A video gives one per frame, and so do `camera:0` and the address of a stream. A picture
+        that cannot be read raises InputError, or goes to `on_error(source, error)`.
         """
         parts = [source] if isinstance(source, str | Path | Frame | np.ndarray) else source
         return predict(_expand(parts, recursive, on_error), self.engine, self.settings, on_error)

@@ -1,11 +1,12 @@
-"""Files, folders and glob patterns become the list of pictures behind them."""
+"""Files, folders and glob patterns become the list of pictures, or videos, behind them."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections.abc import Sequence
+import stat
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fissura.types import InputError
@@ -19,6 +20,10 @@ SUFFIX_FORMATS = {
     **dict.fromkeys((".ppm", ".pgm"), "PPM"),
 }
 IMAGE_SUFFIXES = frozenset(SUFFIX_FORMATS)
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts"}
+    | {".mts", ".wmv", ".asf", ".flv", ".ogv"}
+)
 SIGNATURES = (
     ("JPEG", rb"\xff\xd8\xff"),
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
@@ -36,45 +41,52 @@ FOREIGN_SIGNATURES = (
 )
 
 
-def find_images(sources: Sequence[str | Path], recursive: bool = False) -> list[Path]:
+def find_images(
+    sources: Sequence[str | Path],
+    recursive: bool = False,
+    suffixes: Collection[str] = IMAGE_SUFFIXES,
+) -> list[Path]:
     """The pictures behind files, folders and glob patterns, each file once.
 
     Sources keep their order, pictures inside a folder or pattern come in natural order (2 before
     10). Folders give their own files, with `recursive` those of their subfolders too; hidden
-    files are left out. A source that is missing or holds no picture raises InputError.
+    files are left out. A source that is missing or holds no picture raises InputError. `suffixes`
+    say what is looked for in folders and patterns.
     """
     found: dict[str, Path] = {}
     for source in sources:
-        for path in _expand(source, recursive):
+        for path in _expand(source, recursive, suffixes):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
 
-def _expand(source: str | Path, recursive: bool) -> list[Path]:
+def _expand(source: str | Path, recursive: bool, suffixes: Collection[str]) -> list[Path]:
     path, name = Path(source).expanduser(), shown(source)
     if not str(source).strip():
         raise InputError("an empty source names no picture; give a file, a folder or a pattern")
     if path.is_dir():
-        paths = _in_folder(path, recursive)
+        paths = _in_folder(path, recursive, suffixes)
         hint = "check the path" if recursive else "check the path or search subfolders (recursive)"
         if not paths:
-            raise InputError(f"{name}: the folder holds no picture {_known_suffixes()}; {hint}")
+            raise InputError(f"{name}: the folder holds no {_kind(suffixes)}; {hint}")
         return paths
     if os.path.lexists(path):
         return [path]
     if glob.has_magic(str(path)):
-        paths = _matching(str(path), recursive)
+        paths = _matching(str(path), recursive, suffixes)
         if not paths:
-            raise InputError(f"{name}: no picture {_known_suffixes()} matches; check the pattern")
+            raise InputError(f"{name}: no {_kind(suffixes)} matches; check the pattern")
         return paths
     raise InputError(f"{name}: there is no such file or folder; check the path")
 
 
-def _known_suffixes() -> str:
-    return f"({', '.join(sorted(IMAGE_SUFFIXES))})"
+def _kind(suffixes: Collection[str]) -> str:
+    kinds = {"picture": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
+    noun = " or ".join(kind for kind, own in kinds.items() if not own.isdisjoint(suffixes))
+    return f"{noun} ({', '.join(sorted(suffixes))})"
 
 
-def _in_folder(folder: Path, recursive: bool) -> list[Path]:
+def _in_folder(folder: Path, recursive: bool, suffixes: Collection[str]) -> list[Path]:
     """Pictures of a folder; anything else that is named like one comes too and is refused later."""
     paths: list[Path] = []
 
@@ -83,23 +95,40 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
 
     for base, folders, files in os.walk(folder, onerror=stop):
         names = files if recursive else [*files, *folders]
-        paths += [Path(base, name) for name in names if _looks_like_picture(name)]
+        paths += [Path(base, name) for name in names if _wanted(name, suffixes)]
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
     return sorted(paths, key=natural_key)
 
 
-def _matching(pattern: str, recursive: bool) -> list[Path]:
+def _matching(pattern: str, recursive: bool, suffixes: Collection[str]) -> list[Path]:
     paths: set[Path] = set()
     for match in map(Path, glob.iglob(pattern, recursive=True)):  # noqa: PTH207  absolute patterns
         if match.is_dir():
-            paths.update(_in_folder(match, recursive))
-        elif match.suffix.lower() in IMAGE_SUFFIXES:
+            paths.update(_in_folder(match, recursive, suffixes))
+        elif match.suffix.lower() in suffixes:
             paths.add(match)
     return sorted(paths, key=natural_key)
 
 
-def _looks_like_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+def _wanted(name: str, suffixes: Collection[str]) -> bool:
+    return Path(name).suffix.lower() in suffixes and not name.startswith(".")
+
+
+def read_head(path: Path, name: str, kind: str = "picture", length: int = 32) -> bytes:
+    """First bytes of a regular, non-empty file; InputError for anything else."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            found = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+            raise InputError(f"{name}: is {found}, not a {kind} file; leave it out")
+        with path.open("rb") as file:
+            head = file.read(length)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{name}: cannot be read ({reason}); check the path") from error
+    if not head:
+        raise InputError(f"{name}: the file is empty (zero bytes); copy it anew")
+    return head
 
 
 def natural_key(path: Path) -> list[tuple[list[tuple[int, str]], str]]:

@@ -1,0 +1,281 @@
+"""Video files, cameras and streams become frames in order, each upright RGB; none is kept.
+
+OpenCV's FFmpeg decodes. A file is recognised by its first bytes before FFmpeg sees it, and nothing
+waits longer than `TIMEOUT_S` for data.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from fissura.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_head, shown
+from fissura.types import Frame, InputError, UInt8Image
+
+TIMEOUT_S = 10.0
+HEAD_BYTES = 256
+MAX_RATE = 1000.0
+MISSING_SHARE, MISSING_FRAMES = 0.01, 2
+"""By so much a header's count of frames may be wrong in a whole file, of which some only guess."""
+
+VIDEO = re.compile(
+    rb"....ftyp(?!avif|avis|hei|hev|mif1|msf1)"
+    rb"|....(?:moov|mdat|wide|free|skip|pnot)"
+    rb"|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]|FLV\x01|OggS"
+    rb"|\x47.{187}\x47|.{4}\x47.{191}\x47|\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    re.DOTALL,
+)
+"""First bytes of MP4 and QuickTime, Matroska and WebM, AVI, MPEG, Flash, Ogg, TS, WMV."""
+
+STREAM = re.compile(r"[a-z][a-z0-9+.-]+://\S+")
+CAMERA = re.compile(r"camera:(\d{1,3})")
+
+
+def is_live(source: object) -> bool:
+    """Whether a source is a camera or a stream, which has no end and does not wait."""
+    text = str(source)
+    if not isinstance(source, str) or not (STREAM.match(text) or CAMERA.fullmatch(text)):
+        return False
+    return Path(urlsplit(text).path).suffix.lower() not in VIDEO_SUFFIXES
+
+
+def is_video(source: str | Path) -> bool:
+    """Whether a source is a video file, a camera or a stream rather than a picture."""
+    if isinstance(source, str) and (STREAM.match(source) or CAMERA.fullmatch(source)):
+        return True
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
+        return suffix in VIDEO_SUFFIXES
+    try:
+        return path.is_file() and bool(VIDEO.match(read_head(path, "", "video", HEAD_BYTES)))
+    except InputError:
+        return False
+
+
+def public_name(source: str | Path) -> str:
+    """The source without the user and password that the address of a stream may hold."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", str(source)) if isinstance(source, str) else str(source)
+
+
+class Video(Protocol):
+    """Opened: `total` frames are announced (0 unknown). Iterating gives what is new, in order."""
+
+    name: str
+    total: int
+
+    def __iter__(self) -> Iterator[Sequence[Frame]]: ...
+
+
+@contextmanager
+def open_video(source: str | Path, max_pixels: int, memory: int = 1) -> Iterator[Video]:
+    """A video file, camera or stream, closed on leaving.
+
+    Files give frame after frame. Live sources give at most the newest `memory` frames that have
+    come since, so that a slow network falls behind by no more than that.
+    """
+    if is_live(source):
+        with LiveStream(str(source), max_pixels, memory) as live:
+            yield live
+    else:
+        capture = VideoFile(source, max_pixels)
+        try:
+            yield capture
+        finally:
+            capture.close()
+
+
+class VideoFile:
+    """A video from a disk or a server, read frame by frame to its end."""
+
+    def __init__(self, source: str | Path, max_pixels: int) -> None:
+        self.name = public_name(source)
+        self._max_pixels = max_pixels
+        place = str(source)
+        if not STREAM.match(place):
+            path = Path(source).expanduser()
+            _check_container(path, shown(self.name))
+            place = str(path.absolute())  # a bare name might read as a protocol
+        self._capture = _open(place, shown(self.name))
+        _check_size(self._property(cv2.CAP_PROP_FRAME_WIDTH), self._height(), max_pixels, self.name)
+        rate = self._property(cv2.CAP_PROP_FPS)
+        self._rate = rate if 0 < rate <= MAX_RATE else 0.0
+        count = self._property(cv2.CAP_PROP_FRAME_COUNT)
+        self.total = int(count) if 0 < count < 1e9 else 0
+
+    def _property(self, key: int) -> float:
+        value = float(self._capture.get(key))
+        return value if math.isfinite(value) else 0.0
+
+    def _height(self) -> float:
+        return self._property(cv2.CAP_PROP_FRAME_HEIGHT)
+
+    def __iter__(self) -> Iterator[Sequence[Frame]]:
+        """Frames one at a time; InputError at the end of a file that lacks some."""
+        count, last = 0, -1.0
+        while True:
+            rgb = _read(self._capture, self._max_pixels, self.name)
+            if rgb is None:
+                break
+            at = self._property(cv2.CAP_PROP_POS_MSEC) / 1000
+            if not at > last:
+                at = max(last, 0) + (1 / self._rate if self._rate and count else 0)
+            last = at
+            yield [Frame(rgb, self.name, count, at)]
+            del rgb
+            count += 1
+        self._check_whole(count)
+
+    def _check_whole(self, count: int) -> None:
+        if not count:
+            raise InputError(f"{shown(self.name)}: no frame can be read; copy the file anew")
+        lacking = self.total - count
+        if lacking > max(MISSING_FRAMES, MISSING_SHARE * self.total):
+            raise InputError(
+                f"{shown(self.name)}: is cut or damaged, only {count} of {self.total} frames can be"
+                " read and those are done; copy the file anew for the others"
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._capture.release()
+
+
+class LiveStream:
+    """The newest frames of a camera or stream; a thread reads on while others are worked on."""
+
+    total = 0
+
+    def __init__(self, source: str, max_pixels: int, memory: int) -> None:
+        self.name = public_name(source)
+        self._max_pixels = max_pixels
+        camera = CAMERA.fullmatch(source)
+        self._capture = _open(int(camera[1]) if camera else source, shown(self.name))
+        self._new: deque[Frame] = deque(maxlen=memory)
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._fault: InputError | None = None
+        self._count = 0
+        self._thread = threading.Thread(target=self._follow, name=self.name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped = True
+        self._thread.join(TIMEOUT_S)
+
+    def _follow(self) -> None:
+        """Runs in the thread; the capture is released where it is read."""
+        started = time.monotonic()
+        while not self._stopped and self._fault is None:
+            fault, rgb = None, None
+            try:
+                rgb = _read(self._capture, self._max_pixels, self.name)
+            except InputError as error:
+                fault = error
+            with self._changed:
+                if rgb is None:
+                    self._fault = fault or self._ended()
+                else:
+                    at = time.monotonic() - started
+                    self._new.append(Frame(rgb, self.name, self._count, at))
+                    self._count += 1
+                self._changed.notify()
+        self._capture.release()
+
+    def _ended(self) -> InputError:
+        return InputError(
+            f"{shown(self.name)}: the stream ended, or gave nothing for {TIMEOUT_S:g} s, after"
+            f" {self._count} frames; what was done stays"
+        )
+
+    def __iter__(self) -> Iterator[Sequence[Frame]]:
+        """The newest frames since the last time, at least one; InputError where none come."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._new or self._fault, 2 * TIMEOUT_S)
+                frames = list(self._new)
+                self._new.clear()
+            if not frames:
+                raise self._fault or self._ended()
+            yield frames
+            del frames
+
+
+def _check_container(path: Path, name: str) -> None:
+    if not os.path.lexists(path):
+        raise InputError(f"{name}: there is no such file or folder; check the path")
+    if not VIDEO.match(read_head(path, name, "video", HEAD_BYTES)):
+        raise InputError(
+            f"{name}: is not an MP4, MOV, AVI, Matroska, WebM, MPEG or WMV video, whatever its name"
+            " says; convert it or leave it out"
+        )
+
+
+def _open(place: str | int, name: str) -> Any:
+    """A capture that has opened; FFmpeg and OpenCV keep silent about those that have not."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    log = cv2.utils.logging
+    level = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        if isinstance(place, int):
+            capture = cv2.VideoCapture(place)
+        else:
+            patience = int(1000 * TIMEOUT_S)
+            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience]
+            limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]
+            capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, limits)
+    except cv2.error:
+        capture = None
+    finally:
+        log.setLogLevel(level)
+    if capture is not None and capture.isOpened():
+        return capture
+    if isinstance(place, int):
+        raise InputError(f"{name}: there is no such camera, or another program has it; try another")
+    if STREAM.match(place):
+        raise InputError(
+            f"{name}: does not answer as a video stream within {TIMEOUT_S:g} s; check the address"
+        )
+    raise InputError(f"{name}: is cut or damaged, or holds no video; copy the file anew")
+
+
+def _read(capture: Any, max_pixels: int, name: str) -> UInt8Image | None:
+    """The next frame as RGB, None at the end or where no more can be decoded."""
+    try:
+        done, bgr = capture.read()
+    except cv2.error:
+        return None
+    if not done:
+        return None
+    _check_size(bgr.shape[1], bgr.shape[0], max_pixels, name)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _check_size(width: float, height: float, max_pixels: int, name: str) -> None:
+    if width * height > max_pixels:
+        raise InputError(
+            f"{shown(name)}: {width:.0f}×{height:.0f} pixels are over the limit of {max_pixels};"
+            " shrink the video or raise max_pixels"
+        )
