@@ -8,15 +8,14 @@ with two wings that rise by an angle. Pixels as everywhere: x right, y down, cen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.synth.belt_style import View
 from fissura.types import BoolMask, FloatMap
 
 Float64 = NDArray[np.float64]
-View = Literal["above", "side", "below"]
 
 NEAREST_M = 0.05
 """Depth below which a point counts as this near: nothing of a belt is seen from closer by."""

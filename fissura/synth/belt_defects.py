@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.synth.belt_style import BeltStyle, SizeMix
 from fissura.synth.cracks import CrackSpec, Ribbon, draw, polygon_coverage
 from fissura.types import FloatMap
 
 Float64 = NDArray[np.float64]
 Kind = Literal["crack", "hole"]
-SizeMix = Literal["14ks", "9kd"]
 
 BOUNDS_PX = (30, 100, 1000, 10_000, 100_000, 400_000)
 """Areas of boxes between which a crack is tiny, small, medium, large, huge."""
@@ -32,6 +32,7 @@ SIZE_MIX: dict[SizeMix, tuple[float, ...]] = {
 """Boxes of each size in the paper's Table 1, all parts of a set together."""
 
 TABLE_PIXELS = 1920 * 1080
+LONGEST_M = 2.4
 GROWN_AFTER = 5
 """Revolutions after which a growing crack has its full size."""
 
@@ -52,10 +53,6 @@ class Defect:
     start: float
     seed: int
 
-    def scaled(self, factor: float) -> Defect:
-        """The same defect with that many times the area."""
-        return replace(self, share=self.share * factor)
-
     def grown(self, revolution: int) -> float:
         """Share of the full length at a revolution, from `start` up to 1."""
         done = min(max(revolution, 0), GROWN_AFTER) / GROWN_AFTER
@@ -63,32 +60,27 @@ class Defect:
 
 
 def plan_defects(
-    count: int,
-    length_m: float,
-    half_m: float,
-    mix: SizeMix,
-    holes: float,
-    rng: np.random.Generator,
+    count: int, length_m: float, style: BeltStyle, rng: np.random.Generator
 ) -> list[Defect]:
-    """Scatter defects over a belt, in loose clusters, away from the splice at 0."""
-    weights = np.array(SIZE_MIX[mix], float) / sum(SIZE_MIX[mix])
-    clusters = rng.uniform(0.04, 0.96, max(1, count // 3))
+    """Scatter defects over a belt, half of them in loose clusters."""
+    weights = np.array(SIZE_MIX[style.size_mix], float) / sum(SIZE_MIX[style.size_mix])
+    clusters = rng.uniform(0, length_m, max(1, count // 3))
     found = []
     for identity in range(1, count + 1):
         group = int(rng.choice(len(weights), p=weights))
         area = np.exp(rng.uniform(*np.log(BOUNDS_PX[group : group + 2])))
-        near = rng.choice(clusters) + rng.normal(0, 0.5 / length_m)
-        s = near if rng.random() < 0.5 else rng.uniform(0.04, 0.96)
+        near = rng.choice(clusters) + rng.normal(0, 0.5)
+        s = near if rng.random() < 0.5 else rng.uniform(0, length_m)
         grows = rng.random() < 0.35
-        hole = rng.random() < holes and group < 4
+        hole = rng.random() < style.holes and group < 4
         found.append(
             Defect(
                 identity=identity,
                 kind="hole" if hole else "crack",
-                u=float(rng.uniform(-0.85, 0.85) * half_m),
-                s=float(np.clip(s, 0.04, 0.96) * length_m),
+                u=float(rng.uniform(-0.42, 0.42) * style.width_m),
+                s=float(s % length_m),
                 angle=_direction(rng),
-                share=float(area / TABLE_PIXELS),
+                share=float(area / TABLE_PIXELS) * style.crack_scale**2,
                 start=float(rng.uniform(0.35, 0.75)) if grows else 1.0,
                 seed=int(rng.integers(2**31)),
             )
@@ -147,7 +139,7 @@ def _part(ribbon: Ribbon, part: slice, thin: Float64) -> Ribbon:
 
 
 BoxArea = Callable[[Float64], float]
-"""Area in the picture, as a share of it, of the box around places (du, ds) about a centre."""
+"""Area in the picture, as a share of it, of the box around places (u, y) near its middle."""
 
 
 def shape_of(defect: Defect, least_px: float, ppm: float, area: BoxArea) -> Shape:
@@ -155,33 +147,39 @@ def shape_of(defect: Defect, least_px: float, ppm: float, area: BoxArea) -> Shap
 
     `least_px` is the width in belt pixels below which nothing of a crack would be seen.
     """
-    length = 0.1
-    shape = _shape(defect, length, least_px, ppm)
-    for _ in range(3):
-        points = np.concatenate(shape.outlines(1.0))
-        length *= float(np.sqrt(defect.share / max(area(points), 1e-9)))
-        length = float(np.clip(length, 5 / ppm, 2.6))
+    length = 60 / ppm
+    for _ in range(2):
         shape = _shape(defect, length, least_px, ppm)
-    return shape
+        points = np.concatenate(shape.outlines(1.0))[::4]
+        factor = 1.0
+        for _ in range(4):
+            shown = max(area(points * factor + (defect.u, 0.0)), 1e-9)
+            factor *= float(np.sqrt(defect.share / shown))
+            factor = float(np.clip(factor * length, 5 / ppm, LONGEST_M)) / length
+        length *= factor
+    return _shape(defect, length, least_px, ppm)
 
 
 def _shape(defect: Defect, length: float, least_px: float, ppm: float) -> Shape:
     rng = np.random.default_rng([defect.seed, 1])
     if defect.kind == "hole":
         return Shape(edge=_ragged_edge(length, defect.angle, rng))
-    units = float(np.clip(length * ppm, 60, 500))
+    units = float(np.clip(length * ppm, 60, 360))
     metre = length / units
-    wide = np.exp(rng.normal(np.log(0.035), 0.5)) * length * ppm
-    width = float(np.clip(wide, least_px, max(0.024 * ppm, 1.5 * least_px))) / ppm / metre
+    gaping = rng.random() < 0.22
+    wide = np.exp(rng.normal(np.log(0.055 if gaping else 0.02), 0.4)) * length * ppm
+    width = float(np.clip(wide, least_px, max(0.016 * ppm, 1.5 * least_px))) / ppm / metre
+    widths = np.exp(0.3 * rng.standard_normal(9))
+    widths *= np.sin(np.linspace(0.25, np.pi - 0.25, 9)) if gaping else 1
     spec = CrackSpec(
         size_hw=(int(4 * units), int(4 * units)),
-        width_px=tuple((width * np.exp(0.32 * rng.standard_normal(7))).tolist()),
+        width_px=tuple((width * widths).tolist()),
         angle_deg=defect.angle,
         length_px=units,
         centre_xy=(2 * units, 2 * units),
-        wander=float(rng.uniform(0.1, 0.42)),
-        roughness_px=min(0.35 * width + 0.2, 0.02 * units),
-        branches=int(rng.choice(3, p=[0.62, 0.27, 0.11])),
+        wander=float(rng.uniform(0.08, 0.4)),
+        roughness_px=min(0.3 * width + 0.12, 0.007 * units),
+        branches=int(rng.choice(3, p=[0.68, 0.24, 0.08])),
         texture="plain",
     )
     ribbons = draw(spec, rng)
@@ -234,17 +232,17 @@ def _grit(seed: int) -> FloatMap:
     return cv2.GaussianBlur(noise, (0, 0), 1.0) * 3.0
 
 
-def paint_defect(
-    rows: FloatMap, cover: FloatMap, inside: Float64, depth_px: float, seed: int
-) -> None:
+def paint_defect(rows: FloatMap, cover: FloatMap, inside: Float64, ppm: float, seed: int) -> None:
     """Darken, fray and edge the rows (a view of the surface, changed in place) under a defect."""
     h, w = cover.shape
     grit = np.tile(_grit(seed % 8), (h // 256 + 1, w // 256 + 1))[:h, :w]
-    near = cv2.GaussianBlur(cover, (0, 0), 0.5 * depth_px + 0.8)
+    near = cv2.GaussianBlur(cover, (0, 0), 0.7 + 0.0016 * ppm)
+    far = cv2.GaussianBlur(cover, (0, 0), 1.5 + 0.006 * ppm)
     lip = np.roll(near, (1, 1), (0, 1)) - np.roll(near, (-1, -1), (0, 1))
-    around = np.clip(near - cover, 0, 1)
-    rows *= (1 + 0.9 * np.clip(lip, -0.3, 0.4) - 0.4 * around + 0.25 * around * grit)[..., None]
-    deep = cv2.erode(cover, np.ones((3, 3), np.uint8)) if depth_px > 4 else cover
-    fray = np.clip(cover - deep, 0, 1) * np.clip(grit, 0, 1.5) * 0.35
+    dirt = np.clip(far - 0.5 * cover, 0, 1) * (0.35 + 0.2 * grit)
+    rows *= (1 + 0.8 * np.clip(lip, -0.25, 0.5) - np.clip(dirt, -0.1, 0.5))[..., None]
+    side = max(1, round(0.0035 * ppm))
+    deep = cv2.erode(cover, np.ones((2 * side + 1, 2 * side + 1), np.uint8))
+    fray = np.clip(cover - deep, 0, 1) * np.clip(0.5 * grit, 0, 0.8) * 0.5
     shade = inside[None, None] * (1 + 0.25 * grit[..., None]) + fray[..., None] * rows
     rows += cover[..., None] * (shade.astype(np.float32) - rows)

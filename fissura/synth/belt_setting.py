@@ -6,19 +6,21 @@ when handed out.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.synth.belt_camera import BeltCamera, BeltMaps, View
+from fissura.synth.belt_camera import BeltCamera, BeltMaps
+from fissura.synth.belt_style import BeltStyle, Light, View
 from fissura.synth.textures import blobs, fractal
 from fissura.types import FloatMap, UInt8Image
 
 Float64 = NDArray[np.float64]
-Light = Literal["morning", "day", "lamp", "dim"]
+
+Span = tuple[float, float]
 
 FINE = 2
 """The surroundings are drawn that much larger and reduced, for smooth edges."""
@@ -61,17 +63,11 @@ class _Stage:
         cv2.fillConvexPoly(self.canvas, outline, shade, cv2.LINE_8, 4)
         cv2.fillConvexPoly(self.cover, outline, 255, cv2.LINE_8, 4)
 
-    def beam(
-        self,
-        x: tuple[float, float],
-        z: tuple[float, float],
-        y: tuple[float, float],
-        colour: Float64,
-    ) -> None:
+    def beam(self, x: Span, z: Span, y: Span, colour: Float64) -> None:
         """A steel section along the belt: the faces towards the belt and towards the camera."""
         cuts = np.linspace(*y, max(2, int(abs(y[1] - y[0]) / 0.3)))
         inner = min(x, key=abs)
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        for a, b in itertools.pairwise(cuts):
             side = [(inner, a, z[0]), (inner, b, z[0]), (inner, b, z[1]), (inner, a, z[1])]
             top = [(x[0], a, z[1]), (x[0], b, z[1]), (x[1], b, z[1]), (x[1], a, z[1])]
             self.face(side, colour * 0.6)
@@ -84,56 +80,57 @@ class _Stage:
         toward = toward - axis * (toward @ axis)
         toward /= np.linalg.norm(toward)
         flank = np.cross(axis, toward)
-        angles = np.linspace(-np.pi / 2, np.pi / 2, 19)
+        angles = np.linspace(-np.pi / 2, np.pi / 2, 25)
         rims = [radius * (np.cos(a) * toward + np.sin(a) * flank) for a in angles]
-        for k, (one, two) in enumerate(zip(rims[:-1], rims[1:], strict=True)):
+        for k, (one, two) in enumerate(itertools.pairwise(rims)):
             a = (angles[k] + angles[k + 1]) / 2
-            shade = 0.28 + 0.6 * np.cos(a) + 0.55 * np.exp(-(((a + 0.35) / 0.22) ** 2))
+            shade = 0.25 + 0.5 * np.cos(a) + 0.5 * np.exp(-(((a + 0.35) / 0.3) ** 2))
             corners = [start + one, end + one, end + two, start + two]
             self.face([tuple(c) for c in corners], colour * shade)
 
+    def finished(self, dirt: FloatMap) -> tuple[FloatMap, FloatMap]:
+        """The drawing at the picture's size, dirty and a little out of focus, and its cover."""
+        w, h = self._camera.size_wh
+        soft = 0.5 + w / 1500
+        cover = cv2.resize(self.cover, (w, h), interpolation=cv2.INTER_AREA)
+        cover = cv2.GaussianBlur(cover.astype(np.float32) / 255, (0, 0), soft)
+        small = cv2.resize(self.canvas, (w, h), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), soft)
+        rust = np.clip(dirt - 0.6, 0, 1)[..., None] * np.array([0.1, 0.3, 0.42], np.float32)
+        small *= (1 + 0.1 * dirt[..., None]) * (1 - rust)
+        return np.asarray(small, np.float32), np.asarray(cover, np.float32)[..., None]
+
 
 def surround(
-    camera: BeltCamera, maps: BeltMaps, view: View, light: Light, rng: np.random.Generator
+    camera: BeltCamera, maps: BeltMaps, style: BeltStyle, rng: np.random.Generator
 ) -> Surroundings:
     """Draw what is behind the belt and what hides a part of it."""
     w, h = camera.size_wh
-    reach = (maps.range_y[0] - 4, maps.range_y[1] + 6)
-    ground = _sky(camera, light, rng) if view == "below" else _floor(camera, rng)
+    reach = (maps.range_y[0] - 3, maps.range_y[1] + 5)
+    below = style.view == "below"
+    ground = _sky(camera, style.light, rng) if below else _floor(camera, rng)
+    coarse = fractal((h // 2, w // 2), 0.05 * w, 3, rng)
+    dirt = np.asarray(cv2.resize(coarse, (w, h)), np.float32)
     behind, front = _Stage(camera), _Stage(camera)
-    behind.canvas[:] = cv2.resize(ground, (w * FINE, h * FINE)) * 255
     paint = _steel(rng)
-    _frame(behind, camera.half_m, view, reach, paint)
-    _idlers(front if view == "below" else behind, camera, view, reach, rng)
-    back = _weathered(_reduced(behind.canvas), rng)
-    face = _weathered(_reduced(front.canvas), rng)
-    hidden = _reduced(front.cover[..., None])
+    _frame(behind, camera.half_m, style.view, reach, paint)
+    _idlers(front if below else behind, camera, style.view, maps.range_y, rng)
+    if not below and rng.random() < 0.3:
+        _cross_member(front, camera, maps.range_y, paint, rng)
+    steel, cover = behind.finished(dirt)
     share = maps.share[..., None]
-    still = hidden * face**2 + (1 - hidden) * (1 - share) * back**2
-    return Surroundings(np.asarray(still, np.float32), ((1 - hidden) * share)[..., 0])
-
-
-def _reduced(canvas: UInt8Image) -> FloatMap:
-    """The canvas at the picture's size, slightly out of focus, 0 to 1."""
-    h, w = canvas.shape[0] // FINE, canvas.shape[1] // FINE
-    small = cv2.resize(canvas, (w, h), interpolation=cv2.INTER_AREA).reshape(h, w, -1)
-    soft = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), 0.6 + w / 1600)
-    return np.asarray(soft, np.float32).reshape(h, w, -1)
-
-
-def _weathered(picture: FloatMap, rng: np.random.Generator) -> FloatMap:
-    """Dirt and rust over a drawn picture."""
-    h, w = picture.shape[:2]
-    dirt = fractal((h, w), 0.09 * w, 2, rng)
-    rust = np.clip(fractal((h, w), 0.06 * w, 3, rng) - 0.7, 0, 1)[..., None]
-    stained = picture * (1 + 0.13 * dirt[..., None])
-    return np.asarray(stained * (1 - rust * np.array([0.05, 0.25, 0.4], np.float32)), np.float32)
+    shadow = cv2.GaussianBlur(maps.share, (0, 0), 0.02 * w)[..., None]
+    back = (steel + (1 - cover) * ground) ** 2 * (1 - 0.55 * shadow)
+    face, hidden = front.finished(dirt)
+    still = hidden * face**2 + (1 - hidden) * (1 - share) * back
+    edge = 1 - 0.35 * np.clip(1 - (camera.half_m - np.abs(maps.u)) / 0.012, 0, 1)
+    return Surroundings(np.asarray(still, np.float32), ((1 - hidden[..., 0]) * maps.share * edge))
 
 
 def _steel(rng: np.random.Generator) -> Float64:
     """Colour of the frame: grey, galvanised, ochre, rusty or blue paint."""
-    colours = [(0.36, 0.36, 0.36), (0.6, 0.62, 0.64), (0.55, 0.42, 0.18)]
-    colours += [(0.36, 0.25, 0.19), (0.25, 0.34, 0.45)]
+    colours = [(0.36, 0.36, 0.36), (0.6, 0.62, 0.64), (0.55, 0.43, 0.24)]
+    colours += [(0.36, 0.27, 0.21), (0.27, 0.34, 0.42)]
     return np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.7, 1.15)
 
 
@@ -141,73 +138,75 @@ def _floor(camera: BeltCamera, rng: np.random.Generator) -> FloatMap:
     """Ground below the belt, in perspective: concrete, dirt or coal."""
     rays = camera.rays()
     depth = np.where(rays[..., 2] < -1e-2, (-1.1 - camera.position[2]) / rays[..., 2], 30)
-    x = camera.position[0] + depth * rays[..., 0]
-    y = camera.position[1] + depth * rays[..., 1]
-    tile = fractal((512, 512), 120, 2, rng) + 0.4 * blobs((512, 512), 1.5, rng)
-    scale = 512 / 3.0
-    maps = ((x * scale) % 511).astype(np.float32), ((y * scale) % 511).astype(np.float32)
-    spots = cv2.remap(tile, *maps, cv2.INTER_LINEAR)[..., None]
-    colours = [(0.42, 0.4, 0.37), (0.4, 0.33, 0.25), (0.13, 0.13, 0.13), (0.3, 0.31, 0.29)]
+    tile = fractal((512, 512), 120, 2, rng) + 0.3 * blobs((512, 512), 1.5, rng)
+    scale = np.float32(512 / 3.0)
+    x, y = (
+        np.asarray(((camera.position[k] + depth * rays[..., k]) * scale) % 511, np.float32)
+        for k in (0, 1)
+    )
+    spots = cv2.remap(tile, x, y, cv2.INTER_LINEAR)[..., None]
+    colours = [(0.42, 0.4, 0.37), (0.4, 0.33, 0.25), (0.14, 0.14, 0.14), (0.3, 0.31, 0.29)]
     base = np.array(colours[rng.integers(len(colours))], np.float32)
     far = np.clip(depth / 12, 0, 1)[..., None].astype(np.float32)
-    return np.clip(base * (1 + 0.22 * spots) * (1 - 0.4 * far), 0.02, 1)
+    soft = cv2.GaussianBlur(base * (1 + 0.15 * spots) * (1 - 0.4 * far), (0, 0), 1.2)
+    return np.asarray(np.clip(soft, 0.02, 1), np.float32)
 
 
 def _sky(camera: BeltCamera, light: Light, rng: np.random.Generator) -> FloatMap:
-    """What shows beside a belt seen from below: sky, or a dark roof with a few gaps."""
+    """What shows beside a belt seen from below: sky, or a dark roof with purlins."""
     w, h = camera.size_wh
     slope = np.linspace(1, 0.72, h, dtype=np.float32)[:, None, None]
-    cloud = 0.06 * fractal((h, w), 0.4 * w, 0.05 * w, rng)[..., None]
+    cloud = cv2.resize(0.05 * fractal((h // 4, w // 4), 0.1 * w, 0.02 * w, rng), (w, h))[..., None]
     if light in ("day", "morning") and rng.random() < 0.6:
-        return np.clip(np.array([0.9, 0.95, 1.0], np.float32) * (slope + cloud), 0, 1)
-    bars = np.clip(blobs((h, w), (0.9 * h, 0.035 * w), rng), -1, 1)[..., None]
-    return np.clip(np.array([0.16, 0.15, 0.13], np.float32) * (slope + cloud + 0.5 * bars), 0, 1)
+        return np.asarray(np.clip(np.array([0.9, 0.95, 1.0]) * (slope + cloud), 0, 1), np.float32)
+    x = np.linspace(0, rng.uniform(5, 12), w) + rng.random()
+    bars = 0.6 * (np.abs(x % 1 - 0.5) < 0.12)[None, :, None]
+    roof = np.array([0.2, 0.19, 0.17]) * (slope + cloud) * (1 + bars)
+    return np.asarray(cv2.GaussianBlur(roof, (0, 0), 0.006 * w), np.float32)
 
 
-def _frame(
-    stage: _Stage, half: float, view: View, reach: tuple[float, float], paint: Float64
-) -> None:
-    """Stringers along both edges, with legs and ties."""
+def _frame(stage: _Stage, half: float, view: View, reach: Span, paint: Float64) -> None:
+    """Stringers along both edges, on legs."""
     away = (half + 0.16, half + 0.27)
     drop = (-0.5, -0.32) if view == "below" else (-0.34, -0.16)
     for side in (-1, 1):
+        leg = (side * away[0], side * (away[0] + 0.07))
         for y in np.arange(reach[0], reach[1], 2.4):
-            stage.beam(
-                (side * away[0], side * (away[0] + 0.07)), (-1.1, -0.34), (y, y + 0.09), paint
-            )
+            stage.beam(leg, (-1.1, -0.34), (float(y), float(y) + 0.09), paint * 0.8)
         stage.beam((side * away[0], side * away[1]), drop, reach, paint)
 
 
 def _idlers(
-    stage: _Stage,
-    camera: BeltCamera,
-    view: View,
-    reach: tuple[float, float],
-    rng: np.random.Generator,
+    stage: _Stage, camera: BeltCamera, view: View, seen: Span, rng: np.random.Generator
 ) -> None:
     """Rollers: their ends beside a carrying belt, whole ones across a returning belt."""
-    half = camera.half_m
-    colours = [(0.42, 0.42, 0.43), (0.6, 0.3, 0.27), (0.5, 0.36, 0.2), (0.3, 0.26, 0.23)]
-    colour = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.7, 1.2)
-    below = view == "below"
-    pitch = rng.uniform(1.5, 2.6) if below else rng.uniform(0.9, 1.4)
-    radius = rng.uniform(0.045, 0.075)
-    for y in np.arange(reach[0] + rng.uniform(0, pitch), reach[1], pitch):
-        if below:
-            z = radius
-            stage.roller(
-                np.array([-half - 0.3, y, z]), np.array([half + 0.3, y, z]), 0.02, colour * 0.7
-            )
-            stage.roller(
-                np.array([-half - 0.06, y, z]), np.array([half + 0.06, y, z]), radius, colour
-            )
+    colours = [(0.42, 0.42, 0.43), (0.6, 0.36, 0.34), (0.5, 0.38, 0.24), (0.3, 0.27, 0.24)]
+    colour = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.7, 1.1)
+    pitch = rng.uniform(1.4, 2.4) if view == "below" else rng.uniform(0.9, 1.4)
+    first = rng.uniform(seen[0], min(seen[1], seen[0] + pitch))
+    radius = rng.uniform(0.04, 0.065)
+    for y in np.arange(first - 2 * pitch, seen[1] + 3 * pitch, pitch):
+        if view == "below":
+            ends = np.array([camera.half_m, 0, 0])
+            middle = np.array([0, y, radius])
+            stage.roller(middle - 1.5 * ends, middle + 1.5 * ends, 0.02, colour * 0.7)
+            stage.roller(middle - 1.1 * ends, middle + 1.1 * ends, radius, colour)
             continue
         for side in (-1.0, 1.0):
-            edge = camera.on_belt(np.array([[side * half, y]]))[0]
+            edge = camera.on_belt(np.array([[side * camera.half_m, y]]))[0] - (0, 0, radius)
             lift = np.array([side * np.cos(camera.rise), 0, np.sin(camera.rise)])
-            start = edge - np.array([0, 0, radius]) - 0.2 * lift
-            stage.roller(start, edge + 0.14 * lift - np.array([0, 0, radius]), 0.018, colour * 0.6)
-            stage.roller(start, edge + 0.06 * lift - np.array([0, 0, radius]), radius, colour)
+            stage.roller(edge - 0.2 * lift, edge + 0.15 * lift, 0.018, colour * 0.6)
+            stage.roller(edge - 0.2 * lift, edge + 0.07 * lift, radius, colour)
+
+
+def _cross_member(
+    stage: _Stage, camera: BeltCamera, seen: Span, paint: Float64, rng: np.random.Generator
+) -> None:
+    """A bar across the belt, between it and the camera, near one end of the picture."""
+    y = seen[0] + 0.12 if rng.random() < 0.5 else seen[1] - 0.25
+    z = rng.uniform(0.12, 0.35) * camera.position[2]
+    start, end = (np.array([side * (camera.half_m + 0.5), y, z]) for side in (-1, 1))
+    stage.roller(start, end, rng.uniform(0.015, 0.04), paint)
 
 
 def light_on_belt(
@@ -233,7 +232,7 @@ def light_on_belt(
 def _pool(x: FloatMap, y: FloatMap, light: Light, rng: np.random.Generator) -> FloatMap:
     """Evenness of the light: wide by day, a pool under a lamp."""
     wide = {"morning": 1.1, "day": 1.6, "lamp": 0.33, "dim": 0.8}[light]
-    rest = {"morning": 0.5, "day": 0.75, "lamp": 0.1, "dim": 0.35}[light]
+    rest = {"morning": 0.5, "day": 0.75, "lamp": 0.14, "dim": 0.4}[light]
     cx, cy = rng.uniform(-0.18, 0.18), rng.uniform(-0.1, 0.22)
     away = ((x - cx) / wide) ** 2 + ((y - cy) / (wide * rng.uniform(0.6, 1.0))) ** 2
     return np.asarray(rest + (1 - rest) * np.exp(-away), np.float32)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from fissura.synth.belt_camera import View
-from fissura.synth.belt_defects import SIZE_MIX, SizeMix
-from fissura.synth.belt_setting import Light
-from fissura.synth.belt_texture import BeltTexture
-from fissura.synth.belt_weather import Weather
 from fissura.types import SettingError
+
+BeltTexture = Literal["plain", "chevron", "worn", "dusty"]
+View = Literal["above", "side", "below"]
+Light = Literal["morning", "day", "lamp", "dim"]
+Weather = Literal["dry", "rain", "dust"]
+SizeMix = Literal["14ks", "9kd"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "view": get_args(View),
     "light": get_args(Light),
     "weather": get_args(Weather),
-    "size_mix": tuple(SIZE_MIX),
+    "size_mix": get_args(SizeMix),
 }
 
 RANGES: dict[str, tuple[float, float]] = {

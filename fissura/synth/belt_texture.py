@@ -7,20 +7,21 @@ Rows run along the belt, columns across; values are screen values, the square ro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from fissura.synth.belt_style import BeltTexture
 from fissura.synth.textures import blobs, grain
 from fissura.types import FloatMap
-
-BeltTexture = Literal["plain", "chevron", "worn", "dusty"]
 
 PERIOD_CELLS = 320
 """Slow patterns repeat after so many cells along the belt, which bounds their memory."""
 
 GRAIN_ROWS = 1024
+
+STREAK_PARTS = (1.0, 0.8, 0.55, 0.35)
+"""Strength of streaks from broad to fine."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,23 @@ class Look:
     cleats: float
 
 
-def draw_look(texture: BeltTexture, rng: np.random.Generator) -> Look:
-    """A belt of the given kind, a little different every time."""
+AMOUNTS: dict[BeltTexture, dict[str, float]] = {
+    "plain": {"weave": 0.15},
+    "chevron": {"cleats": 1.0, "streaks": 0.5, "dust": 0.35},
+    "worn": {"streaks": 1.5, "clouds": 1.3, "scuffs": 1.7, "weave": 1.0, "dust": 0.3},
+    "dusty": {"clouds": 1.2, "dust": 1.1, "scuffs": 0.7},
+}
+
+
+def draw_look(texture: BeltTexture, wet: bool, rng: np.random.Generator) -> Look:
+    """A belt of the given kind, a little different every time; wet rubber is darker and clean."""
     grey, cold = rng.uniform(0.34, 0.5), rng.normal(0.012, 0.014)
-    amount = dict(streaks=0.8, clouds=0.8, grain=0.9, dust=0.15, scuffs=0.5, weave=0.0, cleats=0.0)
-    amount |= {
-        "plain": dict(weave=0.15),
-        "chevron": dict(cleats=1.0, streaks=0.5, dust=0.35),
-        "worn": dict(streaks=1.5, clouds=1.3, scuffs=1.6, weave=1.0, dust=0.3),
-        "dusty": dict(streaks=1.0, clouds=1.2, dust=1.1, scuffs=0.7),
-    }[texture]
+    amount = {"streaks": 0.8, "clouds": 0.8, "grain": 0.9, "dust": 0.15, "scuffs": 0.6}
+    amount |= {"weave": 0.0, "cleats": 0.0} | AMOUNTS[texture]
     varied = {name: value * rng.uniform(0.7, 1.3) for name, value in amount.items()}
+    if wet:
+        grey *= 0.75
+        varied["dust"] *= 0.5
     return Look((grey - cold, grey, grey + cold), **varied)
 
 
@@ -56,11 +63,9 @@ class _Field:
 
     def __init__(self, cell_px: tuple[float, float], width: int, rng: np.random.Generator) -> None:
         self._rows = max(2.0, cell_px[0])
-        grid = rng.standard_normal((PERIOD_CELLS, max(3, round(width / cell_px[1])) + 2))
-        wide = cv2.resize(
-            grid.astype(np.float32), (width, PERIOD_CELLS), interpolation=cv2.INTER_CUBIC
-        )
-        self._grid = wide
+        across = max(3, round(width / cell_px[1])) + 2
+        grid = rng.standard_normal((PERIOD_CELLS, across), np.float32)
+        self._grid = cv2.resize(grid, (width, PERIOD_CELLS), interpolation=cv2.INTER_CUBIC)
 
     def rows(self, first: int, count: int) -> FloatMap:
         """Rows of the field, `count` by the belt's width."""
@@ -85,12 +90,14 @@ class BeltSurface:
         ]
         self._streaks = [
             _Field((a * metre, c * metre), width, rng)
-            for a, c in ((4.0, 0.12), (2.5, 0.03), (1.2, 0.008), (0.5, 0.004))
+            for a, c in ((7.0, 0.16), (5.0, 0.05), (2.5, 0.014), (1.0, 0.005))
         ]
         self._dust = [_Field((c * metre, 0.4 * c * metre), width, rng) for c in (1.1, 0.2, 0.05)]
         long = grain((GRAIN_ROWS, width), 0.7, rng)
-        brushed = cv2.GaussianBlur(rng.standard_normal((GRAIN_ROWS, width)), (1, 0), 0.5, sigmaY=9)
-        self._grain = (0.55 * long + brushed / brushed.std()).astype(np.float32)
+        brushed = cv2.GaussianBlur(
+            rng.standard_normal((GRAIN_ROWS, width), np.float32), (0, 0), 0.6, sigmaY=7
+        )
+        self._grain = 0.7 * long + 0.8 * brushed / brushed.std()
         profile = np.linspace(-1, 1, width, dtype=np.float32)
         self._across = profile
         self._tracks = 0.6 * blobs((2, width), (2, 0.11 * metre), rng)[0]
@@ -99,11 +106,13 @@ class BeltSurface:
         """Rows of the surface as screen values, rows×width×3."""
         look = self.look
         cloud = sum(f.rows(first, count) for f in self._clouds)
-        streak = sum(f.rows(first, count) for f in self._streaks) + self._tracks
+        streak = self._tracks + sum(
+            part * f.rows(first, count) for part, f in zip(STREAK_PARTS, self._streaks, strict=True)
+        )
         pick = (first + np.arange(count)) % GRAIN_ROWS
         fine = self._grain[pick]
-        tone = 0.028 * look.clouds * cloud + 0.05 * look.streaks * streak
-        tone += 0.032 * look.grain * fine
+        tone = 0.03 * look.clouds * cloud + 0.058 * look.streaks * streak
+        tone += 0.036 * look.grain * fine
         tone += self._weave(first, count, streak) if look.weave > 0.2 else 0
         tone += self._cleats(first, count) if look.cleats > 0 else 0
         dust = sum(f.rows(first, count) for f in self._dust) * 0.55 + 0.5 * look.dust - 0.75
@@ -155,7 +164,7 @@ class BeltSurface:
         area = block * self._width / self._ppm**2
         count = rng.poisson((60 + 160 * self.look.dust + 90 * self.look.scuffs) * area)
         for x, y, u, kind, light in rng.random((count, 5)):
-            radius = self._ppm * 0.0009 * (7.0 ** (u**3))
+            radius = self._ppm * 0.0007 * (6.0 ** (u**4))
             centre = (int(x * self._width * 16), int((top + y * block) * 16))
             shade = int((70 + 185 * light) * min(1.0, (2 * radius) ** 2 + 0.1))
             canvas = dark if kind < 0.3 else bright

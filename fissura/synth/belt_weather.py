@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 
-from fissura.synth.belt_setting import Light
+from fissura.synth.belt_style import Light, Weather
 from fissura.synth.textures import fractal
 from fissura.types import FloatMap, UInt8Image
-
-Weather = Literal["dry", "rain", "dust"]
 
 SPARE_PX = 64
 """The noise is drawn that much larger than a picture, and shifted from frame to frame."""
@@ -25,7 +21,7 @@ class Weathering:
         rng = np.random.default_rng([seed, 40])
         w, h = size_wh
         strength = {"morning": 1.6, "day": 1.2, "lamp": 2.6, "dim": 4.2}[light]
-        raw = rng.standard_normal((h + SPARE_PX, w + SPARE_PX, 3)).astype(np.float32)
+        raw = rng.standard_normal((h + SPARE_PX, w + SPARE_PX, 3), np.float32)
         soft = cv2.GaussianBlur(raw, (0, 0), 0.55)
         self._noise = soft * np.float32(strength * rng.uniform(0.7, 1.3) / soft.std())
         self._blur = float(rng.uniform(0.35, 0.75) * max(1.0, w / 1200))
