@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "beltcrackdet": {"width": 0.125},
     "cgnet": {"blocks": [2, 2]},
     "cssr": {"scale": 2, "sr": {"stages": 2, "width": 4}, "segmenter": {"width": 4}},
     "dbpn": {"scale": 2, "stages": 3, "width": 4},
@@ -14,6 +15,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "unet_resnet34": {"width": 8},
     "unet_resnet101": {"width": 4},
     "unet_vgg16": {"width": 16},
+    "yolox_s": {"width": 0.125},
 }
 
 

@@ -17,12 +17,21 @@ from fissura.models.layers import mirror_to_stride  # noqa: E402
 from fissura.models.pspnet import GridMean  # noqa: E402
 from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
 
+DETECTORS = [name for name, kind in MODELS.items() if hasattr(kind, "STRIDES")]
 every_model = pytest.mark.parametrize("name", MODELS)
+every_detector = pytest.mark.parametrize("name", DETECTORS)
 
 
 def small(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     return MODELS[name](**small_arguments(name))
+
+
+def noise(name: str, *shape: int) -> torch.Tensor:
+    """Pictures, or clips of five for a network of that many frames."""
+    batch, height, width = shape
+    frames = (5,) if name == "beltcrackdet" else ()
+    return torch.rand(batch, 3, *frames, height, width) * 255
 
 
 OUTPUTS: dict[str, dict[str, tuple[int, int]]] = {
@@ -38,6 +47,7 @@ OUTPUTS: dict[str, dict[str, tuple[int, int]]] = {
 }
 """Channels of each output, and its size over the input's; CGNet's is an eighth, rounded up."""
 COUNTS = {
+    "beltcrackdet": 54_614_899,
     "cgnet": 491_956,
     "cssr": 38_302_127,
     "dbpn": 8_802_094,
@@ -47,10 +57,11 @@ COUNTS = {
     "unet_resnet34": 34_604_897,
     "unet_resnet101": 74_621_025,
     "unet_vgg16": 29_500_033,
+    "yolox_s": 8_937_682,
 }
 
 
-@every_model
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in DETECTORS])
 @pytest.mark.parametrize("size_hw", [(64, 96), (33, 41), (17, 8), (1, 1)])
 def test_any_size_gives_the_same_form_in_both_modes(name: str, size_hw: tuple[int, int]) -> None:
     height, width = size_hw
@@ -70,10 +81,27 @@ def test_any_size_gives_the_same_form_in_both_modes(name: str, size_hw: tuple[in
         assert all(torch.isfinite(values).all() for values in outputs.values())
 
 
+@every_detector
+@pytest.mark.parametrize("size_hw", [(64, 96), (128, 64), (160, 96)])
+def test_detectors_answer_at_their_strides_in_both_modes(
+    name: str, size_hw: tuple[int, int]
+) -> None:
+    height, width = size_hw
+    network = small(name)
+    for mode in (True, False):
+        outputs = network.train(mode)(noise(name, 2, height, width))
+        shapes = [tuple(values.shape) for values in outputs.values()]
+        assert shapes == [(2, 6, height // s, width // s) for s in network.STRIDES]
+        assert all(torch.isfinite(values).all() for values in outputs.values())
+    for wrong in ((height, 48), (height - 8, width), (0, 64)):
+        with pytest.raises(ValueError, match="multiples of 32"):
+            network(noise(name, 1, *wrong))
+
+
 @every_model
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     network = small(name)
-    outputs = network(torch.rand(2, 3, 64, 64))
+    outputs = network(noise(name, 2, 64, 64) / 255)
     sum(values.square().sum() for values in outputs.values()).backward()
     missing = [key for key, value in network.named_parameters() if value.grad is None]
     assert not missing
@@ -97,9 +125,12 @@ def test_the_published_size_is_the_default(name: str) -> None:
         ("unet_vgg16", {"decoder": "deconv"}, 39_200_065),
         ("unet_vgg16", {"decoder": "bilinear"}, 34_956_609),
         ("unet_vgg16", {"decoder": "bilinear", "variant": "khanhha"}, 29_306_465),
+        ("beltcrackdet", {"hsm": False, "atm": False, "wfm": False}, 7_226_310),
         ("cssr", {"segmenter": {"name": "pspnet"}}, 36_893_235),
         ("cssr", {"sr": {"name": "bicubic"}}, 29_500_033),
         ("cssr", {"scale": 1}, 29_500_033),
+        ("yolox_s", {"classes": 80}, 8_968_255),
+        ("yolox_s", {"classes": 80, "width": 0.75, "depth": 0.67}, 25_326_495),
     ],
 )
 def test_the_published_size_of_variants(name: str, arguments: dict[str, Any], count: int) -> None:
@@ -122,7 +153,7 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
     path = tmp_path / "network.safetensors"
     save_safetensors(network, new_card(name, small_arguments(name)), path)
     loaded, card = load_module(path)
-    x = torch.rand(1, 3, 40, 48) * 255
+    x = noise(name, 1, 64, 96)
     with torch.no_grad():
         outputs, same = network(x), loaded(x)
     assert all(torch.equal(values, same[key]) for key, values in outputs.items())
@@ -133,6 +164,13 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
+        ("beltcrackdet", {"frames": 1}),
+        ("beltcrackdet", {"frames": 1_000}),
+        ("beltcrackdet", {"classes": 0}),
+        ("beltcrackdet", {"rcu": (0, 1)}),
+        ("beltcrackdet", {"width": 0.3}),
+        ("beltcrackdet", {"width": 1_000_000.0}),
+        ("beltcrackdet", {"width": float("nan")}),
         ("cgnet", {"blocks": (3, 1_000_000)}),
         ("cgnet", {"classes": 0}),
         ("deepcrack_liu", {"width": 1_000_000}),
@@ -157,6 +195,10 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
         ("unet_resnet101", {"width": 1_000_000}),
         ("unet_vgg16", {"width": 3}),
         ("unet_vgg16", {"variant": "vgg19"}),
+        ("yolox_s", {"classes": 100_000}),
+        ("yolox_s", {"width": 0.001}),
+        ("yolox_s", {"width": float("inf")}),
+        ("yolox_s", {"depth": 1_000.0}),
     ],
 )
 def test_networks_beyond_any_use_are_not_built(name: str, arguments: dict[str, object]) -> None:

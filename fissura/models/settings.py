@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -35,24 +35,28 @@ def _kind(hint: Any) -> tuple[str, Callable[[Any], bool]]:
         return "true or false", lambda value: isinstance(value, bool)
     if hint is int:
         return "a whole number", lambda value: type(value) is int
+    if hint is float:
+        return "a number", lambda value: type(value) in (int, float)
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         words = f"{', '.join(choices[:-1])} or {choices[-1]}"
         return words, lambda value: isinstance(value, str) and value in choices
+    if get_origin(hint) is Sequence:
+        return "a list of whole numbers", _whole_numbers
     if get_origin(hint) is tuple:
         count = len(get_args(hint))
         return (
             f"{count} whole numbers",
-            lambda value: (
-                isinstance(value, list | tuple)
-                and len(value) == count
-                and all(type(item) is int for item in value)
-            ),
+            lambda value: _whole_numbers(value) and len(value) == count,
         )
     if isinstance(hint, UnionType):  # with None
         words, fits = _kind(get_args(hint)[0])
         return words, lambda value: value is None or fits(value)
     return "a name and settings", lambda value: isinstance(value, Mapping)
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(type(item) is int for item in value)
 
 
 def _shown(value: object) -> str:

@@ -17,9 +17,16 @@ from fissura.models.building import build_network
 from fissura.types import InputError
 from fissura.weights import ModelCard, read_card, to_metadata
 
+SIZE_HW = (512, 512)
+"""What a detector sees where nothing else is said: the published size."""
+ONLY_CLASS = ("crack",)
+
 
 class Deployed(nn.Module):
-    """A network with its normalisation inside: `image` N×3×H×W RGB 0…255 in, its outputs out."""
+    """A network with its normalisation inside: RGB 0…255 in, its outputs out.
+
+    It takes `image` N×3×H×W, or `clip` N×3×T×H×W where it looks at T frames at once.
+    """
 
     mean: Tensor
     std: Tensor
@@ -28,11 +35,12 @@ class Deployed(nn.Module):
         super().__init__()
         self.network = network
         self.flip = card.channels == "bgr"
-        self.register_buffer("mean", torch.tensor(card.mean_rgb).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(card.std_rgb).view(1, 3, 1, 1))
+        shape = (1, 3, 1, 1) if card.frames == 1 else (1, 3, 1, 1, 1)
+        self.register_buffer("mean", torch.tensor(card.mean_rgb).view(shape))
+        self.register_buffer("std", torch.tensor(card.std_rgb).view(shape))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """N×3×H×W → the network's named outputs."""
+        """N×3×H×W or N×3×T×H×W → the network's named outputs."""
         x = (image - self.mean) / self.std
         outputs: dict[str, Tensor] = self.network(x.flip(1) if self.flip else x)
         return outputs
@@ -41,7 +49,8 @@ class Deployed(nn.Module):
 def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:
     """A card with what the network's class states: normalisation, scales, tile, threshold.
 
-    Whoever chose another threshold on validation pictures says so in `notes`.
+    Of a detector also its strides, frames, size and classes, which are called "crack" where there
+    is one and by their numbers where there are more, unless `notes` name them. Whoever chose another threshold on validation pictures says so in `notes`.
     """
     kind: Any = MODELS[name]
     stated = {
@@ -55,14 +64,19 @@ def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -
     }
     own = {key: getattr(kind, attribute) for key, attribute in stated.items()}
     own["threshold_from"] = "elsewhere"
-    own["output_scale"] = _enlarges(kind, arguments or {})
+    own["output_scale"] = _setting(kind, arguments or {}, "scale", 1)
+    if hasattr(kind, "STRIDES"):
+        count = _setting(kind, arguments or {}, "classes", 1)
+        own["strides"], own["size_hw"] = kind.STRIDES, SIZE_HW
+        own["frames"] = _setting(kind, arguments or {}, "frames", 1)
+        own["classes"] = ONLY_CLASS if count == 1 else tuple(str(k) for k in range(count))
     return ModelCard(name=name, arguments=arguments or {}, **(own | notes))
 
 
-def _enlarges(kind: Any, arguments: dict[str, Any]) -> int:
-    """How many times larger than its input a network of this class answers, 1 for most."""
-    stated = inspect.signature(kind).parameters.get("scale")
-    return 1 if stated is None else int(arguments.get("scale", stated.default))
+def _setting(kind: Any, arguments: dict[str, Any], name: str, without: int) -> int:
+    """A whole number that the network is built with, `without` if its class has no such one."""
+    stated = inspect.signature(kind).parameters.get(name)
+    return without if stated is None else int(arguments.get(name, stated.default))
 
 
 def state_sha256(state: dict[str, Tensor]) -> str:

@@ -43,7 +43,7 @@ class NonLocal(nn.Module):
         """A released training never moves gamma; an exported graph cannot ask."""
         if self.training or torch.compiler.is_compiling():
             return False
-        return float(self.gamma) == 0
+        return bool(self.gamma.detach() == 0)
 
 
 class KeyValue(nn.Module):
