@@ -126,11 +126,12 @@ def models(options: ListOptions) -> int:
 @console.verb(app, "protocols")
 def protocols(options: ListOptions) -> int:
     """List the named ways of scoring and what each counts."""
-    from fissura.evaluate import PROTOCOLS
+    from fissura.evaluate import BOX_PROTOCOLS, PROTOCOLS, BoxProtocol, Protocol
 
+    known: dict[str, Protocol | BoxProtocol] = {**PROTOCOLS, **BOX_PROTOCOLS}
     listed = [
         {"protocol": name, "counts": protocol.sentence, "source": protocol.source}
-        for name, protocol in PROTOCOLS.items()
+        for name, protocol in known.items()
     ]
     return console.print_list(listed, options.as_json)
 
@@ -206,10 +207,12 @@ def evaluate(options: EvaluateOptions) -> int:
     predict = build_settings(PredictSettings, shared, "evaluate")
     fields = scoring.EvaluateSettings.model_fields
     given: dict[str, Any] = console.given(set(fields) - {"predict"}, options)
-    if options.tolerances is not None:
-        given["tolerances"] = console.split_list(options.tolerances)
+    for name in ("tolerances", "classes"):
+        if name in given:
+            given[name] = console.split_list(given[name])
     settings = build_settings(scoring.EvaluateSettings, given | {"predict": predict}, "evaluate")
-    source = _open_source(options, predict)
+    given_as = options.model, options.predictions, options.method
+    source = scoring.open_given(*given_as, predict)
     out = options.out or _free_folder("evaluate", [str(options.data)])
     with console.Progress("scoring", quiet=options.as_json) as progress:
         found = scoring.evaluate(
@@ -228,23 +231,6 @@ def evaluate(options: EvaluateOptions) -> int:
     page = "protocols.md" if options.protocol == "all" else "report.md"
     print((out / page).read_text(encoding="utf-8"))
     return console.print_outcome({"out": str(out)}, as_json=False)
-
-
-def _open_source(options: EvaluateOptions, settings: PredictSettings) -> Any:
-    from fissura.engines import open_engine
-    from fissura.evaluate import open_baseline
-    from fissura.types import InputError
-
-    chosen = [x for x in (options.model, options.predictions, options.method) if x is not None]
-    if len(chosen) != 1:
-        raise InputError("evaluate: give one of --model, --predictions, --method")
-    if options.method is not None and settings.refine != "none":
-        raise InputError("--refine goes with --model or --predictions; leave it out for --method")
-    if options.method is not None:
-        return open_baseline(options.method)
-    if options.model is not None:
-        return open_engine(options.model, settings.engine, settings.precision, settings.threads)
-    return options.predictions
 
 
 @console.verb(app, "import-weights")
@@ -331,14 +317,15 @@ def data_check(options: CheckOptions) -> int:
 
 @console.verb(data_app, "stats")
 def data_stats(options: StatsOptions) -> int:
-    """Count pictures, sizes, crack share and width of a data set."""
-    from fissura.datasets.stats import stats, table
+    """Count pictures, sizes, crack share and width of a data set; boxes and sequences."""
+    from fissura.datasets.stats import overview, tables
 
-    figures = stats(options.root, options.dataset, options.split)
+    figures = overview(options.root, options.dataset, options.split, options.out)
     if options.as_json:
         console.print_json(figures)
-    else:
-        console.print_rows(table(figures))
+        return DONE
+    for rows in tables(figures):
+        console.print_rows(rows)
     return DONE
 
 

@@ -129,11 +129,15 @@ class EvaluateOptions:
 
     data: Annotated[Path, Option(help="Folder of the data set.")]
     model: Annotated[str | None, Option(help="Shipped model or exported file.")] = None
-    predictions: Annotated[Path | None, Option(help="Or a folder of probability maps.")] = None
+    predictions: Annotated[
+        list[str] | None, Option(help="Or a folder of maps; or [NAME=]FILE.json of boxes.")
+    ] = None
     method: Annotated[str | None, Option(help="Or a method without training: blackhat.")] = None
     dataset: Annotated[str | None, Option(help="Layout, see `fissura datasets`.")] = None
     split: Annotated[str | None, Option(help="Part of the data set; all if not given.")] = None
-    protocol: Annotated[str, Option(help="See `fissura protocols`; or all.")] = "honest"
+    protocol: Annotated[
+        str | None, Option(help="See `fissura protocols`; or all [honest; of boxes coco].")
+    ] = None
     out: Annotated[Path | None, Option(help="Folder for the scores [runs/evaluate/NAME].")] = None
     threshold: Annotated[float | None, Option(help="Decided beforehand.")] = None
     validation: Annotated[str | None, Option(help="Split to choose the threshold on.")] = None
@@ -150,6 +154,11 @@ class EvaluateOptions:
         str | None, Option(help="Reduce pictures first: bilinear, bicubic[-antialias], realistic.")
     ] = None
     degrade_scale: Annotated[int | None, Option(help="How far they are reduced [4].")] = None
+    images: Annotated[str | None, Option(help="Of boxes: all, or annotated pictures.")] = None
+    classes: Annotated[str | None, Option(help="Of boxes: those that count, as crack,hole.")] = None
+    min_score: Annotated[float | None, Option(help="Least score of a box kept [0.001].")] = None
+    fps: Annotated[float | None, Option(help="Of the video, for alarms per minute.")] = None
+    pictures: Annotated[int | None, Option(help="How many to draw, with their boxes.")] = None
     baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
     resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
     seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None
@@ -232,6 +241,7 @@ class StatsOptions:
     root: Root
     dataset: Annotated[str | None, Option(help="Layout, or one set inside the folder.")] = None
     split: Annotated[str | None, Option(help="Part of the data set; all if not given.")] = None
+    out: Annotated[Path | None, Option(help="Folder for pictures of sets of boxes.")] = None
     as_json: Json = False
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fissura.engines import Engine, open_engine
 from fissura.evaluate import paired, scorecard, together
 from fissura.evaluate.baseline import choose_black_hat, open_baseline
+from fissura.evaluate.boxes.opening import finds_boxes, score_boxes
+from fissura.evaluate.boxes.protocols import BOX_PROTOCOLS
 from fissura.evaluate.choosing import NO_THRESHOLD, choose, leak, open_ended
 from fissura.evaluate.counting import collect
 from fissura.evaluate.far import FarAway, as_seen
@@ -25,6 +27,7 @@ from fissura.evaluate.unused import refuse_unused
 from fissura.types import InputError
 
 KEPT_SPLITS = frozenset({"test", "held_back", "held_back_clean"})
+Given = Path | Engine | Source
 UNSPLIT = (
     "No kept-back split was asked for, so pictures that the network was trained on may be among"
     " these; score --split test or held_back."
@@ -34,11 +37,11 @@ MAX_BASELINE_PICTURES = 40
 
 
 def evaluate(
-    predictions: Path | Engine | Source,
+    predictions: Given | Sequence[Given],
     data: Path,
     dataset: str | None,
     split: str | None,
-    protocol: str,
+    protocol: str | None,
     out: Path,
     settings: EvaluateSettings | None = None,
     progress: Progress = lambda done, total: None,
@@ -47,15 +50,23 @@ def evaluate(
 
     `protocol` is a name from PROTOCOLS, or `all` for every one (a folder each and one table; the
     result is then a dict of reports by name, without slow protocols and without those whose
-    threshold nothing decides).
+    threshold nothing decides). Detectors and files of boxes, one or several, are scored by
+    BOX_PROTOCOLS.
     """
-    settings, found = settings or EvaluateSettings(), find_protocols(protocol)
+    settings = settings or EvaluateSettings()
+    given = _listed(predictions)
+    if protocol in BOX_PROTOCOLS or finds_boxes(given):
+        return score_boxes(given, data, (dataset, split), protocol, out, settings, progress)
+    if len(given) != 1:
+        raise InputError("predictions: several are compared for boxes alone; for maps use --vs")
+    protocol = protocol or "honest"
+    found = find_protocols(protocol)
     refuse_unused(found, settings, protocol)
     protocols = {name: _adapt(name, p, settings, protocol) for name, p in found.items()}
     job = Job(Path(data), dataset, split, settings, protocols, progress)
     out = Path(out)
     with output(out, settings.overwrite):
-        sources = [open_source(predictions, settings), *open_rival(settings)]
+        sources = [open_source(given[0], settings), *open_rival(settings)]
         left_out = _left_out(job, sources) if protocol == "all" else {}
         kept = {name: p for name, p in protocols.items() if name not in left_out}
         reports = score(dataclasses.replace(job, protocols=kept), *sources)
@@ -64,6 +75,12 @@ def evaluate(
         return scorecard.write(reports[protocol], out)
     together.write(reports, left_out, out)
     return {name: scorecard.write(report, out / name) for name, report in reports.items()}
+
+
+def _listed(predictions: Given | Sequence[Given]) -> list[Given]:
+    if isinstance(predictions, list | tuple):
+        return list(predictions)
+    return [cast("Given", predictions)]
 
 
 def open_source(predictions: Path | Engine | Source, settings: EvaluateSettings) -> Source:

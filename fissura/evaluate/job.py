@@ -29,6 +29,10 @@ class EvaluateSettings(Settings):
     or a file) to compare with. `degrade` names the operator of fissura.degrade that reduces every
     picture by `degrade_scale` before it is predicted (None: pictures as they are). `baseline` adds
     the black-hat transform as a reference. `resamples` of the bootstrap, 0 for no intervals.
+
+    Of boxes alone: `images` annotated leaves out pictures without any, `classes` are those that
+    count, `min_score` is the least score that a detector's boxes are kept from, `fps` the frames of
+    a second of video, `pictures` how many are drawn.
     """
 
     threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -47,6 +51,11 @@ class EvaluateSettings(Settings):
     seed: int = Field(default=0, ge=0)
     overwrite: bool = False
     predict: PredictSettings = PredictSettings()
+    images: Literal["all", "annotated"] = "all"
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    min_score: float = Field(default=0.001, gt=0, lt=1)
+    fps: float | None = Field(default=None, gt=0, le=1e6)
+    pictures: int = Field(default=0, ge=0, le=10_000)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fissura.evaluate.boxes.protocols import BOX_PROTOCOLS
 from fissura.evaluate.protocols import PROTOCOLS
 from fissura.report import prepare_output
 from fissura.types import InputError
@@ -32,7 +33,8 @@ def remove_old_reports(out: Path) -> None:
     """Delete the reports of an earlier evaluation, which would pass for parts of the new one."""
     for name in (*REPORT_FILES, *TABLE_FILES):
         (out / name).unlink(missing_ok=True)
-    for folder in (out / name for name in PROTOCOLS if (out / name).is_dir()):
+    names = (*PROTOCOLS, *BOX_PROTOCOLS)
+    for folder in (out / name for name in names if (out / name).is_dir()):
         for name in REPORT_FILES:
             (folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # holds files of the user's own

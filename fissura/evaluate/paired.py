@@ -85,12 +85,12 @@ def _differences(a: Row, b: Row, groups: int) -> list[Row]:
     return found
 
 
-def doubt(groups: int, resamples: int) -> str:
+def doubt(groups: int, resamples: int, unit: str = "photographs") -> str:
     """Why no difference of so many photographs and resamples may be claimed; empty if it may."""
     if groups == 1:
         return "all pictures belong to one group"
     if groups < LEAST_GROUPS:
-        return f"too few photographs ({groups}) to tell"
+        return f"too few {unit} ({groups}) to tell"
     if resamples < LEAST_RESAMPLES:
         return f"too few resamples ({resamples}) to tell"
     return ""
@@ -138,21 +138,23 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
             "pictures": f"{score['subset']} ({score['pictures']})",
             "tolerance": f"{score['tolerance_px']:g} px",
             "score": score["score"],
-            "A": _cell(score["a"]),
-            "B": _cell(score["b"]),
-            "A − B": _interval(score["difference"]),
+            "A": value_cell(score["a"]),
+            "B": value_cell(score["b"]),
+            "A − B": interval_cell(score["difference"]),
             "in words": score["says"],
         }
         for score in found["scores"]
     ]
 
 
-def _cell(value: float | None) -> str:
+def value_cell(value: float | None) -> str:
+    """Four digits, or a dash."""
     return "–" if value is None else f"{value:.4f}"
 
 
-def _interval(difference: Mapping[str, float | None]) -> str:
-    value = _cell(difference["value"])
+def interval_cell(difference: Mapping[str, float | None]) -> str:
+    """A difference with its interval, if it has one."""
+    value = value_cell(difference["value"])
     if "low" not in difference:
         return value
     return f"{value} ({difference['low']:.4f} to {difference['high']:.4f})"

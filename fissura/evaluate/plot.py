@@ -34,7 +34,8 @@ def plot_curves(report: dict[str, Any], path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
 
-def _frame(axes: Any, report: dict[str, Any]) -> None:
+def lines_of_equal_f1(axes: Any) -> None:
+    """Nine grey lines behind the curves, each with its F1 at the right."""
     for level in np.arange(0.1, 1.0, 0.1):
         recall = np.geomspace(level / (2 - level), 1, 200)
         precision = level * recall / (2 * recall - level)
@@ -47,6 +48,10 @@ def _frame(axes: Any, report: dict[str, Any]) -> None:
             va="center",
             annotation_clip=False,
         )
+
+
+def _frame(axes: Any, report: dict[str, Any]) -> None:
+    lines_of_equal_f1(axes)
     data = report["data"]
     title = f"{report['predictions']} on {data['folder']}, split {data['split']}"
     axes.set_title(title, loc="left", fontsize=12, color=INK, pad=20)

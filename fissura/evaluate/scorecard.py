@@ -208,10 +208,11 @@ def _labels(report: Report, result: dict[str, Any]) -> dict[str, str]:
 
 
 def _cells(scores: dict[str, Any]) -> dict[str, str]:
-    return {TITLES[name]: _cell(score) for name, score in scores.items()}
+    return {TITLES[name]: score_cell(score) for name, score in scores.items()}
 
 
-def _cell(score: Any) -> str:
+def score_cell(score: Any) -> str:
+    """A score with its interval, if it has one."""
     if isinstance(score, float):
         return f"{score:g}"
     if score["value"] is None:

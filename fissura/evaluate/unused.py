@@ -9,6 +9,7 @@ from fissura.evaluate.protocols import PROTOCOLS, Protocol
 from fissura.types import InputError
 
 THRESHOLD_OPTIONS = ("threshold", "validation", "validation_predictions", "criterion")
+OF_BOXES = ("images", "classes", "min_score", "fps", "pictures")
 DECIDES = {"fixed": "fixes its threshold", "best": "takes the best threshold on these pictures"}
 
 
@@ -23,6 +24,10 @@ def refuse_unused(found: Mapping[str, Protocol], settings: EvaluateSettings, ask
         )
     if settings.validation_predictions is not None and settings.validation is None:
         raise InputError("--validation-predictions: name their split too, with --validation")
+    for option in (name for name in OF_BOXES if name in settings.model_fields_set):
+        raise InputError(
+            f"--{option.replace('_', '-')}: is for detectors and files of boxes; leave it out"
+        )
     for name, protocol in found.items():
         if asked != "all" and protocol.rule != "validation":
             _refuse(name, DECIDES[protocol.rule], settings)
