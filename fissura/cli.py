@@ -10,6 +10,7 @@ import dataclasses
 import glob
 import inspect
 import itertools
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,13 +77,12 @@ def predict(options: PredictOptions) -> int:
             return WRONG_USAGE
         predictor = pipeline.load(**settings.model_dump())
         out = options.out or _free_folder("predict", options.sources)
-        enlarges = predictor.engine.card.output_scale > 1
-        usual = pipeline.usual_formats(enlarges)
+        usual = pipeline.formats_for(predictor.engine.card, paths)
         formats = usual if options.formats is None else console.split_list(options.formats)
         with pipeline.open_writers(formats, out, options.overwrite) as write:
             written = config.dump_yaml(predictor.settings)
             (out / "config.yaml").write_text(written, encoding="utf-8")
-            run.start(len(paths), str(out))
+            run.start(sequence.count_frames(paths, predictor.settings.max_pixels), str(out))
             for result in predictor.predict(paths, on_error=run.failed):
                 write(result)
                 run.add(result, report.result_to_dict(result) if options.as_json else None)
@@ -101,8 +101,9 @@ def _predict_settings(options: PredictOptions) -> PredictSettings:
 
 def _free_folder(verb: str, sources: Sequence[str]) -> Path:
     """runs/VERB/NAME after the first source, numbered if it exists."""
-    plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(sources[0]).parts)
-    first = Path(sources[0]) if Path(sources[0]).exists() else Path(*plain)
+    source = re.sub(r"^.*://([^/]*@)?|(?<=^camera):", "", sources[0])
+    plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(source).parts)
+    first = Path(source) if Path(source).exists() else Path(*plain)
     base = Path("runs") / verb / (first.resolve().stem or "pictures")
     numbered = (base.with_name(f"{base.name}-{n}") for n in itertools.count(2))
     return next(path for path in itertools.chain([base], numbered) if not path.exists())
@@ -141,10 +142,12 @@ def datasets(options: DatasetsOptions) -> int:
     """List the data sets known by name, and the layouts that can be read."""
     from fissura.datasets import DATASETS
     from fissura.datasets.catalogue import listing
+    from fissura.datasets.sequences import LAYOUTS
 
     known = listing(options.root)
+    readers = {**DATASETS, **{name: layout.read for name, layout in LAYOUTS.items()}}
     layouts = {
-        name: inspect.getdoc(sys.modules[kind.__module__]) for name, kind in DATASETS.items()
+        name: inspect.getdoc(sys.modules[reader.__module__]) for name, reader in readers.items()
     }
     if options.as_json:
         console.print_json({"sets": known, "layouts": layouts})

@@ -36,6 +36,7 @@ KINDS = {
     "bad_path": Kind("error", True, "mend the path"),
     "missing_frame": Kind("error", True, "copy it again, or let the frame before it stand in"),
     "split_by_frame": Kind("error", True, "keep every sequence on one side"),
+    "split_lists_missing": Kind("error", False, "mend the list"),
     "doubled_id": Kind("error", False, "number the annotations anew"),
     "empty_box": Kind("error", False, "left out"),
     "box_outside": Kind("error", False, "left out"),
@@ -88,7 +89,7 @@ class BoxSet:
     """A set of boxes on disk.
 
     `frames` are all pictures of every sequence in order, those without an entry in the annotations
-    too; `missing` are the files among them that are not there.
+    too; `missing` are the files among them that are not there, `unlisted` pictures without entry.
     """
 
     name: str
@@ -97,6 +98,7 @@ class BoxSet:
     pictures: tuple[BoxPicture, ...]
     frames: Mapping[str, Frames]
     missing: frozenset[Path] = frozenset()
+    unlisted: tuple[Path, ...] = ()
     faults: tuple[Fault, ...] = ()
     splits: Mapping[str, frozenset[str]] = field(default_factory=dict)
 

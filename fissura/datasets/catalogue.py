@@ -14,7 +14,7 @@ RESEARCH = "non-commercial research and education only"
 
 @dataclass(frozen=True)
 class Known:
-    """One data set: `layout` is the reader's name in DATASETS, `terms` what the source states."""
+    """One data set: `layout` is the reader's name in DATASETS or LAYOUTS, `terms` what the source states."""
 
     name: str
     layout: str
@@ -31,9 +31,9 @@ KNOWN = (
     Known("cracktile", "pairs", "Ruiz et al. 2021, ceramic tiles", "MIT file beside the pictures"),
     Known("khanhha_mix", "pairs", "khanhha/crack_segmentation, a sample", UNSTATED),
     Known("asphaltcrack300", "pairs", "guoguolord/CrackDataset, a sample", UNSTATED),
-    Known("road_sequences", "pairs", "Passos et al. 2020, DNIT roads", "MIT file beside them"),
-    Known("belt_defects", "pairs", "conveyor belts with boxes, no masks", "MIT file beside them"),
-    Known("quay_uav", "pairs", "Komi et al. 2025, quays with boxes, no masks", "CC BY-SA 4.0"),
+    Known("road_sequences", "pairs", "Passos et al. 2020, DNIT roads, boxes too", "MIT file beside them"),
+    Known("belt_defects", "belt_defects", "conveyor belts with boxes, no masks", "MIT file beside them"),
+    Known("quay_uav", "coco", "Komi et al. 2025, quays with boxes, no masks", "CC BY-SA 4.0"),
     Known("field", "pairs", "mixed photographs without truth", "mixed; internal use"),
     Known("crackforest", "crackforest", "CrackForest as its authors publish it (.mat)", RESEARCH),
     Known("deepcrack", "deepcrack537", "DeepCrack as its authors publish it", RESEARCH),
@@ -43,6 +43,8 @@ KNOWN = (
     Known("stone331", "crack_index", "DeepCrack, Zou et al. 2019: for testing, regions", UNREAD),
     Known("khanhha", "khanhha", "khanhha/crack_segmentation, twelve merged sets", UNSTATED),
     Known("crack500", "crack500", "Crack500, Zhang et al. 2016, Yang et al. 2019", UNSTATED),
+    Known("beltcrack14ks", "beltcrack", "BeltCrack, Huang et al. 2025: 29 sequences", UNREAD),
+    Known("beltcrack9kd", "beltcrack", "BeltCrack, Huang et al. 2025: 42 sequences", UNREAD),
 )
 
 

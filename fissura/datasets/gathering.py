@@ -124,6 +124,7 @@ class Gathering:
         pictures = self._pictures
         frames = self._frames(pictures)
         listed = _of_pictures(splits or {}, pictures)
+        self.faults += _unknown_names(splits or {}, pictures, self.root)
         self.faults += _gaps(frames, self._sources)
         self.faults += _split_by_frame(pictures, listed, self._sources)
         return BoxSet(
@@ -133,6 +134,7 @@ class Gathering:
             tuple(pictures),
             frames,
             frozenset(self._missing),
+            tuple(path for path in self.files if path not in self._sources),
             tuple(self.faults),
             listed,
         )
@@ -190,6 +192,19 @@ def _of_pictures(
         )
         for side, names in splits.items()
     }
+
+
+def _unknown_names(
+    splits: Mapping[str, frozenset[str]], pictures: Sequence[BoxPicture], root: Path
+) -> Iterator[Fault]:
+    """Names that a list holds and that are neither a picture's nor a sequence's."""
+    known = {picture.name for picture in pictures} | {picture.sequence for picture in pictures}
+    for side, names in splits.items():
+        lost = sorted(names - known)
+        if lost:
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            what = f"the list {side} names '{lost[0]}'{more}, no annotated picture or sequence"
+            yield Fault("split_lists_missing", root / "splits" / f"{side}.txt", what)
 
 
 def _gaps(frames: Mapping[str, Frames], sources: Mapping[Path, Path]) -> Iterator[Fault]:

@@ -97,6 +97,9 @@ class PictureFiles:
         """The files of a path without suffix."""
         return self._files.get(parts, [])
 
+    def __iter__(self) -> Iterator[Path]:
+        return (path for paths in self._files.values() for path in paths)
+
     def beside(self, path: Path) -> list[Path]:
         """All pictures in the folder of one."""
         return self._beside.get(path.parent, [])

@@ -30,6 +30,7 @@ __all__ = [
     "open_sequences",
     "read_box_sets",
     "read_clip",
+    "settled",
 ]
 
 
@@ -90,7 +91,7 @@ def open_sequences(
     if frames < 1:
         raise InputError(f"frames: a window has at least 1 frame, got {frames}")
     found = _locate(Path(root), dataset)
-    notices = _settle(found, missing)
+    notices = settled(found, missing)
     chosen = members(found, split)
     keyframes = _keyframes(found, chosen, frames)
     if not keyframes:
@@ -174,7 +175,7 @@ def _locate(root: Path, dataset: str | None) -> BoxSet:
 # ---- one set -------------------------------------------------------------------------------
 
 
-def _settle(found: BoxSet, missing: Missing) -> tuple[str, ...]:
+def settled(found: BoxSet, missing: Missing) -> tuple[str, ...]:
     """Raise for what cannot be read, and say what was done about the rest."""
     taken = "missing_frame" if missing == "earlier" else None
     refused = [f for f in found.faults if KINDS[f.kind].refused and f.kind != taken]

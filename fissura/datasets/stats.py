@@ -1,10 +1,10 @@
-"""What a data set holds: counts, sizes, crack share, rough crack width, grey levels."""
+"""What a data set holds: counts, sizes, crack share and width, grey levels; boxes of those with."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 
 from fissura.datasets import open_dataset
+from fissura.datasets.box_picture import draw_boxes
+from fissura.datasets.box_stats import box_rows, box_table, summary
+from fissura.datasets.check.boxes import find_sets
 from fissura.types import BoolMask, Sample
 
 COLUMNS = ("set", "pictures", "with crack", "sizes", "crack share", "width px", "grey")
@@ -19,11 +22,44 @@ SIZES_SHOWN = 3
 LIMITS = (10, 50, 90)
 
 
-def stats(root: Path | str, dataset: str | None = None, split: str | None = None) -> dict[str, Any]:
+def overview(
+    root: Path, dataset: str | None = None, split: str | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """Figures as of `stats`, and `boxes` by set and split; pictures of those go to `out`.
+
+    Pictures that have boxes alone are not opened.
+    """
+    _, parts, with_boxes = find_sets(root, dataset)
+    skip = {one.name for one in parts if one.masks is None} & {one.name for one in with_boxes}
+    figures: dict[str, Any] = {"root": str(root), "split": split, "sets": {}, "total": None}
+    if any(one.name not in skip for one in parts):
+        figures = stats(root, dataset, split, skip)
+    rows = {one.name: box_rows(one, split) for one in with_boxes}
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, own in rows.items():
+            draw_boxes(name, own, out / f"{name}_boxes.png")
+    named = {name: pictures for own in rows.values() for name, pictures in own.items()}
+    return {**figures, "boxes": {name: summary(pictures) for name, pictures in named.items()}}
+
+
+def tables(figures: dict[str, Any]) -> list[list[tuple[str, ...]]]:
+    """The tables of an overview: of pictures, and of boxes."""
+    found = [table(figures)] if figures["sets"] else []
+    return [*found, *([box_table(figures["boxes"])] if figures["boxes"] else [])]
+
+
+def stats(
+    root: Path | str,
+    dataset: str | None = None,
+    split: str | None = None,
+    skip: Collection[str] = (),
+) -> dict[str, Any]:
     """Figures of every set below `root`: JSON-able, `sets` by name and `total` over all."""
     samples = open_dataset(root, dataset, split)
     per_set: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for index in range(len(samples)):
+    wanted = (n for n, entry in enumerate(samples.entries) if entry.set not in skip)
+    for index in wanted:
         sample = samples[index]
         per_set[sample.set].append(_measure(sample))
     sets = {name: _summary(rows) for name, rows in sorted(per_set.items())}

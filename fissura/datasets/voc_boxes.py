@@ -48,9 +48,9 @@ def read(folder: Path) -> BoxSet:
 
 
 def _files(folder: Path) -> list[Path]:
-    home = next((folder / name for name in FOLDERS if (folder / name).is_dir()), folder)
-    found = files_below(home, frozenset({".xml"}))
-    return found if home != folder or found else []
+    homes = [folder / name for name in (*FOLDERS, *PICTURES[:-1]) if (folder / name).is_dir()]
+    below = [path for home in homes for path in files_below(home, frozenset({".xml"}))]
+    return sorted(folder.glob("*.xml")) + below
 
 
 def _splits(folder: Path, gathered: Gathering) -> dict[str, frozenset[str]]:
@@ -58,8 +58,9 @@ def _splits(folder: Path, gathered: Gathering) -> dict[str, frozenset[str]]:
     found = {}
     for path in sorted((folder / LISTS).glob("*.txt")):
         stems = (line.split()[0] for line in read_lines(path) if line.strip())
-        found[path.stem] = frozenset(_name(stem, gathered) for stem in stems)
-    return {side: names for side, names in found.items() if "_" not in side}
+        if "_" not in path.stem:  # crack_train.txt lists pictures of one class
+            found[path.stem] = frozenset(_name(stem, gathered) for stem in stems)
+    return found
 
 
 def _name(stem: str, gathered: Gathering) -> str:

@@ -10,8 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fissura.datasets import find_parts
-from fissura.datasets.check import crops, duplicates, files, regions, sides, traps
+from fissura.datasets.check import boxes, crops, duplicates, files, regions, sides, traps
 from fissura.datasets.check.facts import Facts, gather
 from fissura.datasets.check.finding import Finding
 from fissura.frames import read_image
@@ -28,7 +27,7 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     `match_crops` also looks for the same place in different pictures by local features: about
     0.1 s for every picture on one core, instead of 2.5 ms.
     """
-    folder, sets = find_parts(root, dataset)
+    folder, sets, with_boxes = boxes.find_sets(root, dataset)
     say = files.speaker(folder)
     pictures = [path for one in sets for _, path in one.pictures]
     masks = list(dict.fromkeys(p for one in sets for _, p in (*(one.masks or ()), *one.regions)))
@@ -40,6 +39,8 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     for one in sets:
         found += [*files.set_faults(one, known, say), *sides.split_faults(one, say)]
         found += regions.region_faults(one, known, say)
+    for one_of_boxes in with_boxes:
+        found += boxes.box_faults(one_of_boxes, known, say)
     found += files.doubled_names(sets, say)
     found += traps.named_faults(sets, side_of, say)
     found += traps.truth_faults(sets, known, say)
@@ -48,7 +49,8 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     near = list(_near(readable, exact))
     twins = traps.known_twins(sets)
     exact = [pair for pair in exact if frozenset(pair) not in twins]
-    near = [pair for pair in near if frozenset(pair) not in twins]
+    video = {one.file: (s.root, one.sequence) for s in with_boxes for one in s.pictures}
+    near = [pair for pair in near if frozenset(pair) not in twins and not _one_video(pair, video)]
     found += sides.alike_faults("duplicate", "are the same file", exact, side_of, say)
     found += sides.alike_faults("near_duplicate", "are nearly the same", near, side_of, say)
     if match_crops:
@@ -82,6 +84,12 @@ def _near(
         thumbs = np.stack([facts.thumb for facts in left if facts.thumb is not None])
         for i, j, _ in duplicates.near_pairs(thumbs):
             yield left[i].path, left[j].path
+
+
+def _one_video(pair: tuple[Path, Path], video: Mapping[Path, tuple[Path, str | None]]) -> bool:
+    """Whether both are frames of one sequence, which are alike by nature."""
+    one, other = (video.get(path, (path, None)) for path in pair)
+    return one == other and one[1] is not None
 
 
 def _same_places(
