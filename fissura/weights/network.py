@@ -6,13 +6,13 @@ import hashlib
 import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from fissura.models import MODELS
+from fissura.models import CSSR, MODELS
 from fissura.models.building import build_network
 from fissura.types import InputError
 from fissura.weights import ModelCard, read_card, to_metadata
@@ -25,7 +25,8 @@ ONLY_CLASS = ("crack",)
 class Deployed(nn.Module):
     """A network with its normalisation inside: RGB 0…255 in, its outputs out.
 
-    It takes `image` N×3×H×W, or `clip` N×3×T×H×W where it looks at T frames at once.
+    It takes `image` N×3×H×W, or `clip` N×3×T×H×W where it looks at T frames at once; `statistics`
+    N×2×3 of the whole picture, as `CSSR.forward` has them, where it standardises.
     """
 
     mean: Tensor
@@ -39,18 +40,27 @@ class Deployed(nn.Module):
         self.register_buffer("mean", torch.tensor(card.mean_rgb).view(shape))
         self.register_buffer("std", torch.tensor(card.std_rgb).view(shape))
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
         """N×3×H×W or N×3×T×H×W → the network's named outputs."""
         x = (image - self.mean) / self.std
-        outputs: dict[str, Tensor] = self.network(x.flip(1) if self.flip else x)
+        x = x.flip(1) if self.flip else x
+        outputs: dict[str, Tensor] = (
+            self.network(x) if statistics is None else self.network(x, statistics)
+        )
         return outputs
+
+    def draw(self, image: Tensor) -> Tensor:
+        """N×3×H×W → the enlarged picture N×3×s·H×s·W, of a network that gives one."""
+        enlarged: Tensor = cast(CSSR, self.network).enlarge((image - self.mean) / self.std)
+        return enlarged
 
 
 def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:
     """A card with what the network's class states: normalisation, scales, tile, threshold.
 
     Of a detector also its strides, frames, size and classes, which are called "crack" where there
-    is one and by their numbers where there are more, unless `notes` name them. Whoever chose another threshold on validation pictures says so in `notes`.
+    is one and by their numbers where there are more, unless `notes` name them. Whoever chose
+    another threshold on validation pictures says so in `notes`.
     """
     kind: Any = MODELS[name]
     stated = {

@@ -20,6 +20,13 @@ from fissura.sources import shown
 from fissura.types import InputError
 from fissura.weights import ModelCard
 from fissura.weights.checkpoints import Checkpoint, open_checkpoint
+from fissura.weights.detectors import (
+    CLASS_LAYERS,
+    DETECTORS,
+    backbone_of_yolox,
+    classes_told,
+    without_unused,
+)
 from fissura.weights.imagenet import COUNTER, STARTS, from_imagenet
 from fissura.weights.network import load_module, new_card, save_safetensors
 from fissura.weights.origins import looks_like, use_of
@@ -38,10 +45,10 @@ from fissura.weights.unets import (
     without_second_names,
 )
 
-CONTAINERS = ("state_dict", "model")
+CONTAINERS = ("ema", "state_dict", "model")
 MOST_SHARED = 8
 """How many names a number may have on average; in a U-Net's encoder it has two."""
-HEADS = {"cgnet": "decode_head."}
+HEADS = {"cgnet": "decode_head."} | dict.fromkeys(DETECTORS, CLASS_LAYERS)
 """Names of the last layer, which may be one of other classes where that is asked for."""
 
 
@@ -164,13 +171,24 @@ def convert(
     """
     _refuse_unknown(model)
     _refuse_other_networks(model, state, source)
-    state = without_second_names(model, state, source)
-    arguments = complete_arguments(model, state, arguments or {})
+    state = _used(model, state, source)
+    arguments = _complete(model, state, arguments or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_network(model, arguments, "arguments")
     _load(network, model, state, source, allow_head)
     return network.eval()
+
+
+def _used(model: str, given: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """The entries that a file has for our network, each once."""
+    return without_unused(model, without_second_names(model, given, source), source)
+
+
+def _complete(
+    model: str, given: Mapping[str, Tensor], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    return classes_told(model, given) | complete_arguments(model, given, arguments)
 
 
 def _refuse_unknown(model: str) -> None:
@@ -276,10 +294,11 @@ def start_from(network: nn.Module, name: str, path: Path) -> None:
     else:
         given = read_checkpoint(path)
     origin, own = looks_like(given), network.state_dict()
-    given = without_second_names(origin or name, given, source)
+    given = _used(origin or name, given, source)
     if origin in STARTS:
         given = own | from_imagenet(name, origin, given, own, source)
-    given = part_of_cssr(name, origin, given, own) or given
+    started = part_of_cssr(name, origin, given, own)
+    given = started or backbone_of_yolox(name, origin, given, own, source) or given
     _refuse_other_networks(name, given, source)
     _load(network, name, given, source, allow_head=True)
 
@@ -300,8 +319,8 @@ def import_weights(
     if threshold is not None and not 0 < threshold < 1:
         raise InputError(f"--threshold {threshold:g}: give a probability between 0 and 1")
     source = str(file)
-    state = without_second_names(model, read_checkpoint(file), source)
-    arguments = complete_arguments(model, state, arguments or {})
+    state = _used(model, read_checkpoint(file), source)
+    arguments = _complete(model, state, arguments or {})
     network = convert(model, state, source=source, allow_head=allow_head, arguments=arguments)
     own = network.state_dict()
     left_out = tuple(sorted(k for k in state if state[k].shape != own[k].shape))

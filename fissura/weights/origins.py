@@ -36,7 +36,9 @@ _SIGNATURES = (
     ("ResNet-50 of torchvision", ("conv1.weight", "layer1.0.conv3.weight")),
     (RESNET34, ("conv1.weight", "layer3.5.conv1.weight")),
     ("ResNet-18 of torchvision", ("conv1.weight", "layer1.0.conv1.weight")),
-    ("a YOLOX detector", ("backbone.backbone.stem.conv.conv.weight",)),
+    ("yolox_s", ("backbone.backbone.dark2.0.conv.weight", "backbone.bu_conv2.conv.weight")),
+    ("beltcrackdet", ("backbone.backbone.dark2.0.conv.weight", "backbone.C3_p3.conv1.conv.weight")),
+    ("another YOLOX detector", ("backbone.backbone.stem.conv.conv.weight",)),
     ("another network of OpenMMLab", ("decode_head.conv_seg.weight",)),
 )
 
@@ -49,7 +51,7 @@ def looks_like(state: Mapping[str, Tensor]) -> str | None:
 
 def use_of(found: str, model: str) -> str:
     """What can be done with a file of another network, or what is needed instead."""
-    starts = imagenet_starts(model)
+    starts = (*imagenet_starts(model), *(["yolox_s"] if model == "beltcrackdet" else []))
     if found in starts:
         condition = " of just that encoder" if model == "cssr" else ""
         return f"a training{condition} can begin with it (warm_start)"
