@@ -10,6 +10,7 @@ import inspect
 import json
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from fissura.types import Quantity, Result
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+EVERY_S = 2.0
+"""So often the frames of a video give a plain line, where every picture gives one."""
 
 EXTRAS = {
     "torch": "train",
@@ -169,6 +173,7 @@ class Progress:
         self._label = label
         self._bar: Any = None
         self._quiet = quiet
+        self._due = 0.0
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -193,6 +198,15 @@ class Progress:
         """One input is finished."""
         self.at(self._done + 1, self.total, line)
 
+    def frame(self, line: str) -> None:
+        """One frame of a video is finished; a plain line only now and then, and for the last."""
+        last = self._done + 1 == self.total
+        if self._bar is not None or time.monotonic() >= self._due or last:
+            self._due = time.monotonic() + EVERY_S
+            self.step(line)
+        else:
+            self._done += 1
+
     def at(self, done: int, total: int, line: str = "") -> None:
         """So many of so many inputs are finished."""
         self._done, self.total = done, total
@@ -200,9 +214,10 @@ class Progress:
             from rich.markup import escape
 
             text = escape(_on_one_line(line)) or self._label
-            self._bar.update(self._task, completed=done, total=total, description=text)
+            self._bar.update(self._task, completed=done, total=total or None, description=text)
         elif not self._quiet:
-            print(f"[{done}/{total}] {_on_one_line(line) or self._label}", flush=True)
+            of = f"/{total}" if total else ""
+            print(f"[{done}{of}] {_on_one_line(line) or self._label}", flush=True)
 
     def failed(self, line: str) -> None:
         """One input could not be used: said on standard error, and counted."""
@@ -216,12 +231,15 @@ class Tally:
     def __init__(self) -> None:
         self.pictures = 0
         self.cracks = 0
+        self.boxes: int | None = None
         self._extremes: dict[str, dict[str, Any]] = {}
 
     def add(self, result: Result) -> None:
         """Count one picture."""
         self.pictures += 1
         self.cracks += len(result.cracks)
+        if result.detections is not None:
+            self.boxes = (self.boxes or 0) + len(result.detections.labels)
         for crack in result.cracks:
             measures = crack.mm or crack.px
             self._keep("longest", measures.length, result.source)
@@ -236,7 +254,8 @@ class Tally:
     def to_dict(self) -> dict[str, Any]:
         """The counts, and the extremes with their picture."""
         extremes = {name: self._extremes.get(name) for name in ("longest", "widest")}
-        return {"pictures": self.pictures, "cracks": self.cracks, **extremes}
+        boxes = {} if self.boxes is None else {"boxes": self.boxes}
+        return {"pictures": self.pictures, "cracks": self.cracks, **boxes, **extremes}
 
     def lines(self) -> dict[str, str]:
         """The same for people."""
@@ -244,7 +263,8 @@ class Tally:
             name: f"{readable(found['value'])} {found['unit']} ({_on_one_line(found['source'])})"
             for name, found in self._extremes.items()
         }
-        return {"pictures": str(self.pictures), "cracks": str(self.cracks), **told}
+        found = {"cracks": self.cracks} if self.boxes is None else {"boxes": self.boxes}
+        return {"pictures": str(self.pictures), **{k: str(n) for k, n in found.items()}, **told}
 
 
 class PredictRun:
@@ -260,6 +280,7 @@ class PredictRun:
         self._tally = Tally()
         self._failures: list[dict[str, str]] = []
         self._out: str | None = None
+        self._frames, self._started = 0, 0.0
 
     def __enter__(self) -> Self:
         self._progress.__enter__()
@@ -267,8 +288,9 @@ class PredictRun:
 
     def start(self, total: int, out: str) -> None:
         """The pictures are counted and the folder for the results is ready."""
-        self._progress.total = total + len(self._failures)
+        self._progress.total = total + len(self._failures) if total else 0
         self._out = out
+        self._started = time.monotonic()
         self._write(f'{{\n"out": {_compact(_on_one_line(out))},\n"results": [')
 
     def failed(self, source: str, error: Exception) -> None:
@@ -282,7 +304,18 @@ class PredictRun:
         """One picture is finished; `document` is its JSON form."""
         self._write(f"{',' if self._tally.pictures else ''}\n{_compact(document)}")
         self._tally.add(result)
-        self._progress.step(f"{result.source}: {plural(len(result.cracks), 'crack')}")
+        found = plural(len(result.cracks), "crack")
+        if result.detections is not None:
+            found = plural(len(result.detections.labels), "box")
+        if result.time_s is None:
+            self._progress.step(f"{result.source}: {found}")
+            return
+        self._frames += 1
+        self._progress.frame(f"{result.source} {result.time_s:.1f} s: {found}, {self._pace()}")
+
+    def _pace(self) -> str:
+        passed = max(time.monotonic() - self._started, 1e-9)
+        return f"{readable(self._frames / passed)} frames/s"
 
     def __exit__(
         self,
@@ -302,6 +335,8 @@ class PredictRun:
         print()
         for name, text in self._tally.lines().items():
             print(f"{name:9} {text}")
+        if self._frames:
+            print(f"{'speed':9} {self._pace()}")
         if self._failures:
             print(f"{'failed':9} {len(self._failures)}")
         page = Path(out) / "report.html"
@@ -325,7 +360,7 @@ def readable(value: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 crack`, `2 cracks`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun[-1] == 'x' else 's'}"
 
 
 def _compact(document: Any) -> str:

@@ -35,7 +35,7 @@ from fissura.types import (
     SettingError,
     UInt8Image,
 )
-from fissura.video import public_name
+from fissura.video import is_video, public_name
 from fissura.weights import ModelCard
 
 
@@ -56,7 +56,8 @@ class Prediction(Result):
         overwrite: bool = False,
     ) -> Path:
         """Write the reports named in `formats` (None: the usual) and return the folder."""
-        formats = formats or usual_formats(self.enlarged is not None)
+        boxes, timed = self.detections is not None, self.time_s is not None
+        formats = formats or usual_formats(self.enlarged is not None, boxes, timed)
         with open_writers(formats, Path(out_dir), overwrite) as write:
             write(self)
         return Path(out_dir)
@@ -68,9 +69,20 @@ class Prediction(Result):
         return result_to_dict(self)
 
 
-def usual_formats(enlarges: bool) -> tuple[str, ...]:
+def usual_formats(enlarges: bool, boxes: bool, video: bool) -> tuple[str, ...]:
     """What is written where nobody asks for anything else."""
+    if video:
+        return ("video", "jsonl", "csv", *(["coco"] if boxes else []))
+    if boxes:
+        return ("json", "csv", "coco", "overlay", "html")
     return ("json", "csv", "overlay", "masks", "html", *(["enlarged"] if enlarges else []))
+
+
+def formats_for(card: ModelCard, sources: Sequence[str | Path]) -> tuple[str, ...]:
+    """The usual formats for a run of this model over these sources."""
+    video = any(is_video(source) for source in sources)
+    several = card.frames > 1 and len(sources) > 1
+    return usual_formats(card.output_scale > 1, bool(card.classes), video or several)
 
 
 @contextmanager

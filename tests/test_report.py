@@ -19,107 +19,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from made_results import ODD_SOURCES, make_crack, make_result
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from small_videos import count_frames
 
 from fissura.report import WRITERS, draw, prepare_output, result_to_dict
 from fissura.report.parts import plates, words
 from fissura.report.parts.files import Names, safe_stem
 from fissura.report.parts.rle import crack_rle
 from fissura.report.schema import result_schema, schema_text
-from fissura.types import BoolMask, Crack, InputError, Measures, Quantity, Result, Scale
+from fissura.types import InputError, Quantity, Result, Scale
 
 SCHEMA_FILE = Path(__file__).parent.parent / "docs" / "result.schema.json"
 WHOLE_FILES = {"json": "results.json", "geojson": "cracks.geojson"}
 FOLDERS = ("masks", "probability", "overlay", "enlarged")
-ODD_SOURCES = (
-    "a/x.jpg",
-    "b/x.jpg",
-    "b/X.JPG",
-    "x.png",
-    "=HYPERLINK(1).jpg",
-    "<script>alert(1)</script>.jpg",
-    'quo"te, comma\nand line.tif',
-    "../../etc/passwd",
-    "C:\\pictures\\con.bmp",
-    "rtsp://camera/1?stream=a&b=c",
-    "tür – 亀裂 🧱.webp",
-    "undecodable \udcff.jpg",
-    "{{ 7 * 7 }}{% raw %}.jpg",
-    "%s%n.jpg",
-    "." * 8,
-    "x" * 400 + ".jpg",
-    "",
-)
-
-
-def measures(length: float, width: float | None, unit: str) -> Measures:
-    """Measures with plausible intervals; width None stands for a hairline."""
-    along = Quantity(length, 0.98 * length, 1.02 * length, unit)
-    across = Quantity(width, 0.0 if width is None else 0.9 * width, 1.1 * (width or 1.2), unit)
-    area = Quantity(length * (width or 1), 0, 2 * length * (width or 1), f"{unit}²")
-    return Measures(along, across, across, across, area)
-
-
-def make_crack(
-    mask: BoolMask, number: int = 1, mm_per_px: float | None = None, hairline: bool = False
-) -> Crack:
-    """A horizontal crack out of its pixels, measured by its box."""
-    rows, columns = np.nonzero(mask)
-    left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    length, width = float(right - left), None if hairline else float(bottom - top)
-    middle = (float(left + right) / 2, float(top + bottom) / 2)
-    line = np.array([(left, middle[1]), (right, middle[1])], np.float32)
-    mm = None
-    if mm_per_px:
-        mm = measures(length * mm_per_px, None if width is None else width * mm_per_px, "mm")
-    return Crack(
-        id=number,
-        box=(int(left), int(top), int(right), int(bottom)),
-        type=("longitudinal", "transverse", "diagonal", "branched")[number % 4],
-        orientation_deg=0.0,
-        branches=1,
-        junctions=0,
-        probability=0.875,
-        max_width_at_xy=middle,
-        px=measures(length, width, "px"),
-        mm=mm,
-        region=mask[top:bottom, left:right],
-        centrelines=(line,),
-    )
-
-
-def make_result(
-    source: str = "bridge/pier 3.jpg",
-    cracks: int = 2,
-    mm_per_px: float | None = None,
-    gps: tuple[float, float] | None = None,
-    hairline: bool = False,
-) -> Result:
-    """A grey picture with horizontal bars as cracks."""
-    size_hw = (120, 160)
-    mask, found = np.zeros(size_hw, bool), []
-    for i in range(cracks):
-        bar = np.zeros(size_hw, bool)
-        bar[20 + 30 * i : 20 + 30 * i + 3 + i, 10 : 150 - 20 * i] = True
-        found.append(make_crack(bar, i + 1, mm_per_px, hairline))
-        mask |= bar
-    image = np.where(mask[..., None], 60, 170).repeat(3, axis=2).astype(np.uint8)
-    return Result(
-        source=source,
-        size_hw=size_hw,
-        model="cgnet",
-        weights_sha256="0" * 64,
-        settings={"threshold": 0.5, "tile": None},
-        cracks=tuple(found),
-        gps=gps,
-        scale=Scale(mm_per_px, 0.02, "given") if mm_per_px else None,
-        image=image,
-        enlarged=image.repeat(2, 0).repeat(2, 1),
-        crack_map=np.where(mask, np.float32(0.875), np.float32(0.01)),
-        mask=mask,
-    )
-
 
 CASES: dict[str, list[Result]] = {
     "nothing": [],
@@ -155,6 +69,13 @@ def check_json(out_dir: Path, results: list[Result]) -> None:
     for item in read:
         jsonschema.validate(item, result_schema())
     assert [len(item["cracks"]) for item in read] == [len(result.cracks) for result in results]
+
+
+def check_jsonl(out_dir: Path, results: list[Result]) -> None:
+    read = [
+        json.loads(line) for line in (out_dir / "results.jsonl").read_text("utf-8").split("\n")[:-1]
+    ]
+    assert read == [result_to_dict(result) for result in results]
 
 
 def check_csv(out_dir: Path, results: list[Result]) -> None:
@@ -209,8 +130,14 @@ def check_folder(folder: str, out_dir: Path, results: list[Result]) -> None:
     assert all(p.suffix == ".png" and cv2.imread(str(p)).shape[:2] == size for p in files)
 
 
+def check_video(out_dir: Path, results: list[Result]) -> None:
+    """Plain pictures have no number: each is a video of its own."""
+    assert sum(map(count_frames, (out_dir / "video").iterdir())) == len(results)
+
+
 CHECKS = {
-    **{"json": check_json, "csv": check_csv, "coco": check_coco, "geojson": check_geojson},
+    **{"json": check_json, "jsonl": check_jsonl, "csv": check_csv, "coco": check_coco},
+    **{"geojson": check_geojson, "video": check_video},
     "html": check_html,
     **{folder: partial(check_folder, folder) for folder in FOLDERS},
 }
@@ -249,7 +176,8 @@ def test_memory_does_not_grow_with_results(name: str, tmp_path: Path) -> None:
             gc.collect()
             grown.append(tracemalloc.get_traced_memory()[0])
             tracemalloc.stop()
-    assert min(grown) < 30 * 1000
+    held = result.enlarged.nbytes if name == "video" else 0  # the frame that awaits the next
+    assert min(grown) < 30 * 1000 + held
 
 
 @pytest.mark.parametrize("name", ["json", "geojson"])

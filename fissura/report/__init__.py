@@ -15,10 +15,13 @@ from fissura.report.csv import CsvWriter
 from fissura.report.enlarged import EnlargedWriter
 from fissura.report.geojson import GeoJsonWriter
 from fissura.report.html import HtmlWriter
-from fissura.report.json import JsonWriter, result_to_dict
+from fissura.report.json import JsonWriter
+from fissura.report.jsonl import JsonLinesWriter
 from fissura.report.masks import MaskWriter
 from fissura.report.overlay import OverlayWriter, draw
+from fissura.report.parts.record import result_to_dict
 from fissura.report.probability import ProbabilityWriter
+from fissura.report.video import VideoWriter
 from fissura.types import InputError, Result
 
 __all__ = ["WRITERS", "Writer", "draw", "prepare_output", "result_to_dict"]
@@ -37,6 +40,7 @@ class Writer(Protocol):
 
 WRITERS: dict[str, Callable[[Path], Writer]] = {
     "json": JsonWriter,
+    "jsonl": JsonLinesWriter,
     "csv": CsvWriter,
     "coco": CocoWriter,
     "masks": MaskWriter,
@@ -45,6 +49,7 @@ WRITERS: dict[str, Callable[[Path], Writer]] = {
     "enlarged": EnlargedWriter,
     "html": HtmlWriter,
     "geojson": GeoJsonWriter,
+    "video": VideoWriter,
 }
 
 

@@ -1,4 +1,4 @@
-"""cracks.csv with one row a crack, images.csv with one row a picture."""
+"""cracks.csv, or detections.csv, with one row a crack or box; images.csv with one row a picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from fissura.report.parts.boxes import box_entries
 from fissura.report.parts.words import plain, rank, readable, total
-from fissura.types import Crack, Measures, Result
+from fissura.types import Crack, Detections, Measures, Result
 
 QUANTITIES = ("length", "width_mean", "width_median", "width_max", "area")
 CRACK_COLUMNS = (
@@ -22,39 +23,53 @@ CRACK_COLUMNS = (
         for part in ("", "_low", "_high")
     ),
 )
+DETECTION_COLUMNS = (
+    *("source", "frame_index", "time_s", "detection_id", "label", "score"),
+    *("left_px", "top_px", "right_px", "bottom_px"),
+)
 IMAGE_COLUMNS = (
-    *("source", "frame_index", "time_s", "width_px", "height_px", "cracks"),
+    *("source", "frame_index", "time_s", "width_px", "height_px", "cracks", "detections"),
     *("total_length_px", "max_width_px", "mm_per_px", "total_length_mm", "max_width_mm"),
     *("latitude_deg", "longitude_deg", "model", "notes"),
 )
 
 
 class CsvWriter:
-    """Appends to cracks.csv and images.csv, each row whole when it is written."""
+    """Appends row by row; which table comes beside images.csv, the first picture decides."""
 
     def __init__(self, out_dir: Path) -> None:
         self._folder = out_dir
         self._open = ExitStack()
+        self._tables: dict[str, csv.DictWriter[str]] = {}
 
     def __enter__(self) -> CsvWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._cracks = self._table("cracks.csv", CRACK_COLUMNS)
         self._images = self._table("images.csv", IMAGE_COLUMNS)
         return self
 
     def _table(self, name: str, columns: tuple[str, ...]) -> csv.DictWriter[str]:
-        file = (self._folder / name).open("w", encoding="utf-8", newline="", buffering=1)
-        table = csv.DictWriter(self._open.enter_context(file), columns, restval="")
-        table.writeheader()
-        return table
+        if name not in self._tables:
+            file = (self._folder / name).open("w", encoding="utf-8", newline="", buffering=1)
+            self._tables[name] = csv.DictWriter(self._open.enter_context(file), columns, restval="")
+            self._tables[name].writeheader()
+        return self._tables[name]
 
     def write(self, result: Result) -> None:
-        """Append one picture and its cracks."""
-        for crack in result.cracks:
-            self._cracks.writerow(_cells({**_place(result), **_crack_row(crack)}))
-        self._images.writerow(_cells({**_place(result), **_image_row(result)}))
+        """Append one picture and what was found on it."""
+        if result.detections is None:
+            rows = [_crack_row(crack) for crack in result.cracks]
+            table = self._table("cracks.csv", CRACK_COLUMNS)
+        else:
+            rows = _detection_rows(result.detections)
+            table = self._table("detections.csv", DETECTION_COLUMNS)
+        place = _place(result)
+        for row in rows:
+            table.writerow(_cells({name: place.get(name) for name in table.fieldnames} | row))
+        self._images.writerow(_cells({**place, **_image_row(result)}))
 
     def __exit__(self, *error: object) -> None:
+        if len(self._tables) == 1:
+            self._table("cracks.csv", CRACK_COLUMNS)
         self._open.close()
 
 
@@ -91,6 +106,17 @@ def _crack_row(crack: Crack) -> dict[str, Any]:
     }
 
 
+def _detection_rows(detections: Detections) -> list[dict[str, Any]]:
+    edges = ("left_px", "top_px", "right_px", "bottom_px")
+    return [
+        {
+            **{"detection_id": number, "label": entry["label"], "score": entry["score"]},
+            **dict(zip(edges, entry["box"], strict=True)),
+        }
+        for number, entry in enumerate(box_entries(detections), 1)
+    ]
+
+
 def _measures(measures: Measures, unit: str) -> dict[str, Any]:
     row = {}
     for name in QUANTITIES:
@@ -108,6 +134,8 @@ def _image_row(result: Result) -> dict[str, Any]:
         **{"cracks": len(result.cracks), "latitude_deg": latitude, "longitude_deg": longitude},
         **{"model": result.model, "notes": "; ".join(result.notes)},
     }
+    if result.detections is not None:
+        row |= {"detections": len(result.detections.labels), "cracks": None}
     for unit in ("px", "mm"):
         known = [measures for crack in result.cracks if (measures := getattr(crack, unit))]
         if known:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fissura.report.parts.boxes import box_entries
 from fissura.report.parts.files import JsonList
 from fissura.report.parts.words import best, plain, rank, readable, total
 from fissura.types import Crack, Result
@@ -53,6 +54,8 @@ def _properties(result: Result) -> dict[str, Any]:
         "crack_count": len(result.cracks),
         "cracks": [_crack(crack) for crack in result.cracks],
     }
+    if result.detections is not None:
+        properties["detections"] = box_entries(result.detections)
     if result.cracks:
         unit = "mm" if result.cracks[0].mm else "px"
         widest = max((best(crack).width_max for crack in result.cracks), key=rank)

@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from fissura.report.parts.annotate import draw_close_up, draw_result, resized
+from fissura.report.parts.boxes import box_entries
 from fissura.report.parts.files import encode, needed
 from fissura.report.parts.plates import TYPE_COLOURS
 from fissura.report.parts.words import (
@@ -34,15 +35,20 @@ THUMBNAIL_SIDE = 760
 LETTER = 17
 CLEAR_SIDE = 240
 MAX_CLOSE_UPS = 12
+EVERY_S = 1.0
 SECTIONS = ("rows", "cards", "clear")
 
 
 @dataclass
 class Summary:
-    """What the head of the page says about all pictures."""
+    """What the head of the page says about all pictures; `boxes` None unless a detector ran."""
 
     pictures: int = 0
     cracks: int = 0
+    boxes: int | None = None
+    labels: Counter[str] = field(default_factory=Counter)
+    surest: dict[str, Any] | None = None
+    passed_over: int = 0
     types: Counter[str] = field(default_factory=Counter)
     lengths: dict[str, float] = field(default_factory=dict)
     widest: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -52,8 +58,10 @@ class Summary:
     def add(self, result: Result, card: dict[str, Any]) -> None:
         """Count one picture."""
         self.pictures += 1
-        self.clear += not result.cracks
+        self.clear += not (card["cracks"] or card["boxes"])
         self.cracks += len(result.cracks)
+        if result.detections is not None:
+            self._add_boxes(card)
         if len(self.models) < 5:
             self.models[f"{result.model} ({result.weights_sha256[:12]})"] = None
         for crack in result.cracks:
@@ -65,6 +73,28 @@ class Summary:
                 place = {"anchor": card["anchor"], "name": card["name"], "id": crack.id}
                 self.widest[width.unit] = {"width": width, **place}
 
+    def _add_boxes(self, card: dict[str, Any]) -> None:
+        self.boxes = (self.boxes or 0) + len(card["boxes"])
+        self.labels.update(entry["label"] for entry in card["boxes"])
+        best_score = self.surest["score"] if self.surest else 0.0
+        for entry in card["boxes"][:1]:
+            if entry["score"] > best_score:
+                place = {"anchor": card["anchor"], "name": card["name"]}
+                self.surest = {"score": entry["score"], **place}
+
+    @property
+    def headline(self) -> str:
+        """What was found in how many pictures."""
+        noun, found = ("crack", self.cracks) if self.boxes is None else ("box", self.boxes)
+        pictures = f"{self.pictures:,} picture{'s' * (self.pictures != 1)}"
+        if not self.pictures:
+            return "No picture was processed"
+        if not found:
+            return f"No {noun} found in {pictures}"
+        plural = {"crack": "cracks", "box": "boxes"}[noun]
+        shown = self.pictures - self.clear
+        return f"{found:,} {noun if found == 1 else plural} in {shown:,} of {pictures}"
+
 
 class HtmlWriter:
     """Spools table rows and picture cards to disk, then writes report.html around them."""
@@ -72,6 +102,7 @@ class HtmlWriter:
     def __init__(self, out_dir: Path) -> None:
         self._path = out_dir / "report.html"
         self._summary = Summary()
+        self._last = ("", 0.0)
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,10 +115,20 @@ class HtmlWriter:
         return self
 
     def write(self, result: Result) -> None:
-        """Add one picture and its cracks."""
+        """Add one picture and what was found on it; of a video, one frame a second."""
+        source, time_s = self._last
+        if result.time_s is not None:
+            if source == result.source and time_s <= result.time_s < time_s + EVERY_S:
+                self._summary.passed_over += 1
+                return
+            self._last = result.source, result.time_s
         card = _card(result, self._summary.pictures + 1)
         macros: Any = self._page.get_template("page_rows.html").module
-        if result.cracks:
+        if card["boxes"]:
+            self._spools["cards"].write(str(macros.box_card(card)))
+            rows = [str(macros.box_row(card, entry)) for entry in card["boxes"]]
+            self._spools["rows"].write("".join(rows))
+        elif result.cracks:
             self._spools["cards"].write(str(macros.card(card)))
             self._spools["rows"].write("".join(str(macros.row(card, c)) for c in card["cracks"]))
         else:
@@ -141,11 +182,13 @@ def _card(result: Result, number: int) -> dict[str, Any]:
         "notes": [readable(note) for note in result.notes],
         "thumbnail": _thumbnail(result),
         "cracks": [_entry(result, crack, anchor, crack.id in shown) for crack in result.cracks],
+        "boxes": box_entries(result.detections) if result.detections is not None else [],
     }
 
 
 def _thumbnail(result: Result) -> str:
-    if result.cracks:
+    found = result.cracks or (result.detections is not None and result.detections.labels)
+    if found:
         return _data_url(draw_result(result, THUMBNAIL_SIDE, max_zoom=2, letter=LETTER), 72)
     picture: UInt8Image = needed(result, "image", "html")
     return _data_url(resized(picture, min(1.0, CLEAR_SIDE / max(result.size_hw))), 72)

@@ -24,10 +24,39 @@ RLE: dict[str, Any] = {
 }
 
 
+BOXES: dict[str, Any] = {
+    "title": "Detections",
+    "description": "The boxes that a detector found, best first; null for a network that segments."
+    " Edges are left, top, right, bottom in pixels of the picture and may lie outside it.",
+    "anyOf": [
+        {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "box": {
+                        "type": "array",
+                        "items": {"type": "number"},
+                        "minItems": 4,
+                        "maxItems": 4,
+                    },
+                    "score": {"type": "number", "minimum": 0, "maximum": 1},
+                    "label": {"type": "string"},
+                },
+                "required": ["box", "score", "label"],
+                "additionalProperties": False,
+            },
+        },
+        {"type": "null"},
+    ],
+}
+
+
 def result_schema() -> dict[str, Any]:
     """The JSON schema of one result: every key is present, and no other is."""
     schema = TypeAdapter(Result).json_schema(mode="serialization")
     schema["$defs"]["Crack"]["properties"]["rle"] = RLE
+    schema["properties"]["detections"] = BOXES
     for part in (schema, *schema["$defs"].values()):
         part["required"] = list(part["properties"])
         part["additionalProperties"] = False

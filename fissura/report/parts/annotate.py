@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fissura.report.parts import plates
+from fissura.report.parts.boxes import draw_boxes
 from fissura.report.parts.files import needed
 from fissura.report.parts.plates import Box
 from fissura.report.parts.words import best, bound, quantity
@@ -52,6 +53,8 @@ def draw_result(
         plates.outline(canvas, region, (left, top), colour, plates.line_width(letter))
         part = busy[top : top + region.shape[0], left : left + region.shape[1]]
         np.maximum(part, region[: part.shape[0], : part.shape[1]], out=part)
+    if result.detections is not None:
+        draw_boxes(canvas, result.detections, zoom, letter)
     taken = _corner_notes(canvas, result, zoom, letter)
     longest_first = sorted(result.cracks, key=lambda crack: -bound(crack.px.length))
     _write_labels(canvas, longest_first[:MAX_LABELS], zoom, letter, busy, taken)
@@ -70,14 +73,24 @@ def resized(picture: UInt8Image, zoom: float) -> UInt8Image:
 def _corner_notes(canvas: UInt8Image, result: Result, zoom: float, letter: int) -> list[Box]:
     height, width = canvas.shape[:2]
     taken: list[Box] = []
-    if not result.cracks:
-        size_wh = plates.plate_size("No crack found", letter)
-        box = _inside((letter, letter), size_wh, (height, width))
+    note = _note(result)
+    if note:
+        box = _inside((letter, letter), plates.plate_size(note, letter), (height, width))
         if box:
-            plates.write(canvas, "No crack found", box, letter)
+            plates.write(canvas, note, box, letter)
+            taken.append(box)
     if result.scale and min(height, width) >= 12 * letter:
         taken.append(plates.scale_bar(canvas, result.scale.mm_per_px / zoom, letter))
     return taken
+
+
+def _note(result: Result) -> str:
+    """A frame's time, or that a picture shows nothing."""
+    if result.time_s is not None:
+        return f"{result.time_s:.2f} s"
+    if result.detections is None:
+        return "" if result.cracks else "No crack found"
+    return "" if len(result.detections.labels) else "Nothing found"
 
 
 def _inside(

@@ -45,10 +45,13 @@ class Names:
 
     def stem(self, result: Result) -> str:
         """The stem of this result's files."""
-        stem = safe_stem(result.source)
-        if result.time_s is not None or result.frame_index:
-            stem = f"{stem}_{result.frame_index:06d}"
-        folder = safe_stem(str(PurePosixPath(result.source.replace("\\", "/")).parent))
+        frame = f"_{result.frame_index:06d}" if result.time_s is not None else ""
+        return self.stem_of(result.source, frame)
+
+    def stem_of(self, source: str, frame: str = "") -> str:
+        """The same for a source's name, with `frame` behind it."""
+        stem = safe_stem(source) + frame
+        folder = safe_stem(str(PurePosixPath(source.replace("\\", "/")).parent))
         for candidate in (stem, f"{folder}-{stem}"):
             if self._claim(candidate):
                 return candidate
