@@ -23,6 +23,8 @@ def compare(names: Sequence[str], rows: Sequence[Sequence[Row]], groups: int) ->
                 continue
             for score in (s for s in BOX_HEADLINE if s in a["scores"] and s in b["scores"]):
                 both = a["scores"][score], b["scores"][score]
+                if np.isnan(both[0][0]) and np.isnan(both[1][0]):
+                    continue
                 found.append(
                     {"a": names[0], "b": name, "rule": a["rule"], "name": score}
                     | _difference(score, *both, groups)
