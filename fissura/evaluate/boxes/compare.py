@@ -18,18 +18,17 @@ def compare(names: Sequence[str], rows: Sequence[Sequence[Row]], groups: int) ->
     """A (the first) minus B of every headline score over all classes, with its interval."""
     found = []
     for name, theirs in zip(names[1:], rows[1:], strict=True):
-        for a, b in zip(rows[0], theirs, strict=True):
-            if a["class"] != "all":
-                continue
-            for score in (s for s in BOX_HEADLINE if s in a["scores"] and s in b["scores"]):
-                both = a["scores"][score], b["scores"][score]
-                if np.isnan(both[0][0]) and np.isnan(both[1][0]):
-                    continue
-                found.append(
-                    {"a": names[0], "b": name, "rule": a["rule"], "name": score}
-                    | _difference(score, *both, groups)
-                )
+        pairs = zip(rows[0], theirs, strict=True)
+        for a, b in (pair for pair in pairs if pair[0]["class"] == "all"):
+            head = {"a": names[0], "b": name, "rule": a["rule"]}
+            found += [head | score for score in _differences(a["scores"], b["scores"], groups)]
     return found
+
+
+def _differences(a: Row, b: Row, groups: int) -> list[Row]:
+    both = [name for name in BOX_HEADLINE if name in a and name in b]
+    known = [name for name in both if not np.isnan([a[name][0], b[name][0]]).all()]
+    return [{"name": name} | _difference(name, a[name], b[name], groups) for name in known]
 
 
 def _difference(score: str, a: Any, b: Any, groups: int) -> Row:
