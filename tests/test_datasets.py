@@ -15,6 +15,7 @@ from PIL import Image
 from fissura.datasets import DATASETS, grouping, listing, open_dataset
 from fissura.datasets.check import check
 from fissura.datasets.held_back import held_back, known_overlaps, same_place
+from fissura.datasets.sequences import LAYOUTS
 from fissura.datasets.stats import rough_width, stats, table
 from fissura.datasets.truth import read_mask
 from fissura.types import InputError
@@ -258,7 +259,7 @@ class TestListingAndStats:
         rows = {row["name"]: row for row in listing(tmp_path)}
         assert rows["cfd"]["found"]
         assert not rows["masonry"]["found"]
-        assert {row["layout"] for row in rows.values()} <= DATASETS.keys()
+        assert {row["layout"] for row in rows.values()} <= DATASETS.keys() | LAYOUTS.keys()
         assert held_back().keys() <= rows.keys()
 
     def test_stats_of_a_made_up_set(self, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ RESEARCH = "non-commercial research and education only"
 
 @dataclass(frozen=True)
 class Known:
-    """One data set: `layout` is the reader's name in DATASETS or LAYOUTS, `terms` what the source states."""
+    """One data set: `layout` is a name in DATASETS or LAYOUTS, `terms` what the source states."""
 
     name: str
     layout: str
@@ -31,9 +31,11 @@ KNOWN = (
     Known("cracktile", "pairs", "Ruiz et al. 2021, ceramic tiles", "MIT file beside the pictures"),
     Known("khanhha_mix", "pairs", "khanhha/crack_segmentation, a sample", UNSTATED),
     Known("asphaltcrack300", "pairs", "guoguolord/CrackDataset, a sample", UNSTATED),
-    Known("road_sequences", "pairs", "Passos et al. 2020, DNIT roads, boxes too", "MIT file beside them"),
-    Known("belt_defects", "belt_defects", "conveyor belts with boxes, no masks", "MIT file beside them"),
-    Known("quay_uav", "coco", "Komi et al. 2025, quays with boxes, no masks", "CC BY-SA 4.0"),
+    Known(
+        "road_sequences", "pairs", "Passos et al. 2020, roads, boxes too", "MIT file beside them"
+    ),
+    Known("belt_defects", "belt_defects", "conveyor belts, boxes only", "MIT file beside them"),
+    Known("quay_uav", "coco", "Komi et al. 2025, quays, boxes only", "CC BY-SA 4.0"),
     Known("field", "pairs", "mixed photographs without truth", "mixed; internal use"),
     Known("crackforest", "crackforest", "CrackForest as its authors publish it (.mat)", RESEARCH),
     Known("deepcrack", "deepcrack537", "DeepCrack as its authors publish it", RESEARCH),

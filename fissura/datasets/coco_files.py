@@ -90,7 +90,9 @@ def coco_files(root: Path) -> list[Path]:
     alone = (path for path in root.glob("*.json") if side_of(path.relative_to(root)))
     found = sorted({*below, *near, *alone})
     boxes = [path for path in found if any(looks_like(path, word) for word in WORDS)]
-    return [path for path in boxes if path.name.startswith("instances")] or boxes
+    # Beside instances_train.json, captions_train.json holds no boxes.
+    plain = {path.parent for path in boxes if path.name.startswith("instances")}
+    return [p for p in boxes if p.parent not in plain or p.name.startswith("instances")]
 
 
 def _below(folder: Path) -> list[Path]:

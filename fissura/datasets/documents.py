@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fissura.types import InputError
 
-MAX_JSON_BYTES = 100_000_000
+MAX_JSON_BYTES = 64_000_000
 MAX_XML_BYTES = 1_000_000
 REACH = 65_536
 

@@ -55,10 +55,10 @@ class Gathering:
         self._missing: set[Path] = set()
         self._folders: set[str] = set()
 
-    def add(self, source: Path, entries: Sequence[Entry]) -> None:
-        """Everything that one annotation file says."""
+    def add(self, source: Path, entries: Sequence[Entry], placing: Placing | None = None) -> None:
+        """Everything that one annotation file says; `placing` None is found out from its paths."""
         try:
-            placing = self.files.placing([entry.text for entry in entries])
+            placing = placing or self.files.placing([entry.text for entry in entries])
         except InputError as error:
             self.faults.append(Fault("bad_path", source, str(error)))
             return

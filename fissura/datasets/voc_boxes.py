@@ -15,6 +15,7 @@ from fissura.datasets.boxes import BoxSet, Fault
 from fissura.datasets.documents import looks_like, read_xml
 from fissura.datasets.gathering import Entry, Gathering, NamedBox
 from fissura.datasets.layout import files_below, read_lines
+from fissura.datasets.picture_files import Placing
 from fissura.types import InputError
 
 FOLDERS = ("Annotations", "annotations", "xml")
@@ -43,7 +44,7 @@ def read(folder: Path) -> BoxSet:
         entries.append((path, entry))
         classes.update(dict.fromkeys(label for _, _, label in entry.boxes))
     for path, entry in entries:
-        gathered.add(path, [entry])
+        gathered.add(path, [entry], Placing())
     return gathered.close(sorted(classes), _splits(folder, gathered))
 
 
@@ -92,7 +93,8 @@ def _picture(path: Path, root: Element, gathered: Gathering) -> str:
         if found:
             return found[0].relative_to(gathered.root).as_posix()
     named = (root.findtext("filename") or "").strip() or f"{path.stem}.jpg"
-    return "/".join((*inner[:-1], named.replace("\\", "/").rpartition("/")[2]))
+    home = next(home for home in PICTURES if (gathered.root / home).is_dir())
+    return "/".join((home, *inner[:-1], named.replace("\\", "/").rpartition("/")[2]))
 
 
 def _boxes(path: Path, root: Element, faults: list[Fault]) -> Iterator[NamedBox]:
