@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fissura.augment.clip import ClipChange, ClipStrength, change_boxes, change_frame, draw_change
+from fissura.datasets.sequences import open_sequences
 from fissura.frames import read_image
 from fissura.letterbox import Letterbox
 from fissura.train.augment_config import ClipAugment
@@ -31,17 +33,27 @@ CLIP_STREAM = 2
 """Of the random numbers of one clip, which (seed, iteration, place) alone decide."""
 
 
+class Fitted(NamedTuple):
+    """A picture at the network's size, H×W×3, and the size that it had."""
+
+    image: UInt8Image
+    size_hw: tuple[int, int]
+
+
+Pictures: TypeAlias = Callable[[Path], Fitted]
+
+
 @dataclass(frozen=True)
 class TrainingClips:
     """Key frames of the training part with their drawing probability, and of the validation part.
 
-    `pictures` gives a picture at the network's size, from memory where it was read before.
+    `pictures` reads, or has in memory what was read before.
     """
 
     train: tuple[Keyframe, ...]
     chances: NDArray[np.float64]
     validation: tuple[Keyframe, ...]
-    pictures: Callable[[Path], UInt8Image]
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -63,28 +75,28 @@ class ClipBatch:
 class PictureCache:
     """Pictures made by `prepare`; the least recently used leave when `limit` bytes are full."""
 
-    prepare: Callable[[Path], UInt8Image]
+    prepare: Pictures
     limit: int
-    _kept: OrderedDict[Path, UInt8Image] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[Path, Fitted] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, path: Path) -> UInt8Image:
+    def __call__(self, path: Path) -> Fitted:
         """The picture, which nobody changes."""
         with self._lock:
             found = self._kept.get(path)
             if found is not None:
                 self._kept.move_to_end(path)
                 return found
-        image = self.prepare(path)
-        image.setflags(write=False)
+        fitted = self.prepare(path)
+        fitted.image.setflags(write=False)
         with self._lock:
             if path not in self._kept:
-                self._kept[path] = image
-                self._bytes += image.nbytes
+                self._kept[path] = fitted
+                self._bytes += fitted.image.nbytes
             while self._bytes > self.limit:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return image
+                self._bytes -= self._kept.popitem(last=False)[1].image.nbytes
+        return fitted
 
 
 def load_clips(settings: SequenceSettings) -> TrainingClips:
@@ -118,19 +130,17 @@ def load_clips(settings: SequenceSettings) -> TrainingClips:
 
 
 def _keyframes(folder: Path, split: str, settings: SequenceSettings) -> list[Keyframe]:
-    from fissura.datasets.sequences import open_sequences
-
     found = open_sequences(folder, split=split, frames=settings.frames).keyframes
     if settings.negatives:
         return list(found)
     return [keyframe for keyframe in found if set(keyframe.labels) & set(settings.classes)]
 
 
-def at_network_size(path: Path, settings: SequenceSettings) -> UInt8Image:
-    """One picture, letterboxed or stretched to H×W×3."""
+def at_network_size(path: Path, settings: SequenceSettings) -> Fitted:
+    """One picture, letterboxed or stretched."""
     image = read_image(path).image
     size_hw = (image.shape[0], image.shape[1])
-    return Letterbox(size_hw, settings.size_hw, settings.resize).apply(image)
+    return Fitted(Letterbox(size_hw, settings.size_hw, settings.resize).apply(image), size_hw)
 
 
 def network_boxes(
@@ -165,7 +175,7 @@ def clip_drawer(
             change = draw_change(strength, settings.size_hw, rng) if strength else None
             targets.append(_target(keyframe, settings, change))
             if place in team.places(stage.batch_size):
-                clips.append(_clip(keyframe, data.pictures, change))
+                clips.append(clip_of(keyframe, data.pictures, change))
         return ClipBatch(torch.stack(clips), tuple(targets))
 
     return draw
@@ -197,16 +207,16 @@ def _target(keyframe: Keyframe, settings: SequenceSettings, change: ClipChange |
     return torch.from_numpy(rows.astype(np.float32))
 
 
-def _clip(
-    keyframe: Keyframe, pictures: Callable[[Path], UInt8Image], change: ClipChange | None
-) -> Tensor:
-    """3×T×H×W."""
-    frames = [pictures(path) for path in keyframe.paths]
+def clip_of(keyframe: Keyframe, pictures: Pictures, change: ClipChange | None = None) -> Tensor:
+    """3×T×H×W float32; InputError where the key frame is not of the size that its boxes are for."""
+    fitted = [pictures(path) for path in keyframe.paths]
+    if fitted[-1].size_hw != keyframe.size_hw:
+        (height, width), (there, across) = keyframe.size_hw, fitted[-1].size_hw
+        raise InputError(
+            f"{keyframe.paths[-1]}: is {across}×{there}, its annotations say {width}×{height}; "
+            "mend one of them"
+        )
+    frames = [picture.image for picture in fitted]
     if change is not None:
         frames = [change_frame(frame, change, number) for number, frame in enumerate(frames)]
-    return as_clip(frames)
-
-
-def as_clip(frames: Sequence[UInt8Image]) -> Tensor:
-    """T pictures H×W×3 → 3×T×H×W float32."""
     return torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2).float()

@@ -6,8 +6,7 @@ B clips of T frames; a network of single pictures gets their key frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,13 @@ from torch import Tensor, nn
 from fissura.decode import found_boxes
 from fissura.metrics.average_precision import average_precision, interpolate, levels
 from fissura.metrics.detection import FoundBoxes, Sweep, TrueBoxes, match
-from fissura.train.clips import ClipBatch, as_clip, network_boxes
+from fissura.train.clips import ClipBatch, Pictures, clip_of, network_boxes
 from fissura.train.config import DetectionLossSettings, SequenceSettings, TrainConfig
 from fissura.train.detection import detection_loss
 from fissura.train.distributed import ALONE, Team
 from fissura.train.score import BoxScore
 from fissura.train.tasks import BadRunError, Task
-from fissura.types import InputError, Keyframe, UInt8Image
+from fissura.types import InputError, Keyframe
 from fissura.weights import ModelCard
 from fissura.weights.network import new_card
 
@@ -44,7 +43,7 @@ class DetectionTask(Task):
         self,
         network: nn.Module,
         config: TrainConfig,
-        pictures: Callable[[Path], UInt8Image],
+        pictures: Pictures,
         team: Team = ALONE,
     ) -> None:
         self._data, self._loss, self._card = _suiting(config)
@@ -71,8 +70,8 @@ class DetectionTask(Task):
         device = next(network.parameters()).device
         found = []
         for keyframe in keyframes:
-            clip = as_clip([self._pictures(path) for path in keyframe.paths])
-            outputs = network(self._input(clip[None].to(device)))
+            clip = clip_of(keyframe, self._pictures)[None].to(device)
+            outputs = network(self._input(clip))
             arrays = {name: values[0].float().cpu().numpy() for name, values in outputs.items()}
             if not all(np.isfinite(values).all() for values in arrays.values()):
                 raise BadRunError(
