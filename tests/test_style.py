@@ -135,8 +135,8 @@ def test_public_list() -> None:
 
 
 def test_unknown_public_name() -> None:
-    with pytest.raises(AttributeError, match="detect"):
-        _ = fissura.detect  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="discover"):
+        _ = fissura.discover  # type: ignore[attr-defined]
 
 
 def test_version_is_the_one_installed_from() -> None:
