@@ -21,7 +21,7 @@ from fissura.synth.belt_paint import LEVELS, BeltPaint, Scale
 from fissura.synth.belt_setting import light_on_belt, surround
 from fissura.synth.belt_style import BeltStyle, draw_style
 from fissura.synth.belt_weather import Weathering
-from fissura.types import BoolMask, FloatMap, InputError, UInt8Image
+from fissura.types import BoolMask, InputError, UInt8Image
 
 Float64 = NDArray[np.float64]
 

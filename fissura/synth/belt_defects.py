@@ -32,6 +32,9 @@ SIZE_MIX: dict[SizeMix, tuple[float, ...]] = {
 """Boxes of each size in the paper's Table 1, all parts of a set together."""
 
 TABLE_PIXELS = 1920 * 1080
+GROWTH_ALLOWANCE = 1.3
+"""Full-grown boxes are so much larger than planned: others are young, or cut off by the rim."""
+
 LONGEST_M = 2.4
 GROWN_AFTER = 5
 """Revolutions after which a growing crack has its full size."""
@@ -80,7 +83,7 @@ def plan_defects(
                 u=float(rng.uniform(-0.42, 0.42) * style.width_m),
                 s=float(s % length_m),
                 angle=_direction(rng),
-                share=float(area / TABLE_PIXELS) * style.crack_scale**2,
+                share=float(GROWTH_ALLOWANCE * area / TABLE_PIXELS) * style.crack_scale**2,
                 start=float(rng.uniform(0.35, 0.75)) if grows else 1.0,
                 seed=int(rng.integers(2**31)),
             )
@@ -177,8 +180,8 @@ def _shape(defect: Defect, length: float, least_px: float, ppm: float) -> Shape:
         angle_deg=defect.angle,
         length_px=units,
         centre_xy=(2 * units, 2 * units),
-        wander=float(rng.uniform(0.08, 0.4)),
-        roughness_px=min(0.3 * width + 0.12, 0.007 * units),
+        wander=float(rng.uniform(0.05, 0.24)),
+        roughness_px=min(0.3 * width + 0.25, 0.012 * units),
         branches=int(rng.choice(3, p=[0.68, 0.24, 0.08])),
         texture="plain",
     )

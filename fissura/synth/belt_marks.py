@@ -106,14 +106,18 @@ def _water(ppm: float, rng: np.random.Generator) -> FloatMap:
     half_h, half_w = int(ppm * rng.uniform(0.25, 1.0)), int(ppm * 0.09) + 6
     y = np.linspace(-1, 1, 2 * half_h, dtype=np.float32)[:, None]
     x = np.arange(-half_w, half_w, dtype=np.float32)[None]
-    knots = np.linspace(-1, 1, 14)
-    bend = np.interp(y[:, 0], knots, np.cumsum(rng.normal(0, 0.1, 14)))[:, None] * 0.1 * half_w
-    wide = np.interp(y[:, 0], knots, np.exp(rng.normal(0, 0.35, 14)))[:, None]
-    wide = wide * 0.011 * ppm * rng.uniform(0.5, 2.4) * np.sqrt(np.clip(1 - y**2, 0, 1))
+    waves = np.cumsum(rng.uniform(0.8, 2.6, 5)) * 2 + rng.uniform(0, 6, 5)
+    sway, swell = (
+        np.sin(y * waves + rng.uniform(0, 6, 5)) @ rng.normal(0, spread, (5, 1))
+        for spread in (0.05, 0.16)
+    )
+    bend = sway * half_w
+    wide = 0.011 * ppm * rng.uniform(0.4, 1.8) * np.exp(swell) * np.sqrt(np.clip(1 - y**2, 0, 1))
     edge = np.abs(x - bend) - wide
-    inside = 1 / (1 + np.exp(np.clip(edge * 1.1, -30, 30)))
+    inside = 1 / (1 + np.exp(np.clip(edge * 0.8, -30, 30)))
+    inside *= np.clip(2 - 2 * np.abs(y), 0, 1)
     rim = np.exp(-(((edge - 1) / 1.2) ** 2)) * np.clip(wide / 4, 0, 1)
-    return np.asarray(rng.uniform(-0.34, -0.16) * inside + 0.07 * rim, np.float32)
+    return np.asarray(rng.uniform(-0.28, -0.12) * inside + 0.07 * rim * inside, np.float32)
 
 
 def _repair(ppm: float, rng: np.random.Generator) -> FloatMap:

@@ -132,7 +132,7 @@ class BeltPaint:
             patch = draw_mark(self._marks[k], self.ppm, self.width)
             top = round((middle + away) * self.ppm) - patch.cover.shape[0] // 2 - first
             for part, cover in _overlap(rows, replace(patch, top=top)):
-                part *= (1 + cover)[..., None]
+                np.multiply(part, (1 + cover)[..., None], out=part)
         np.clip(rows, 0.02, 1, out=rows)
         for defect, away, turn in turns:
             inside = self._inside if defect.kind == "crack" else self._through
@@ -141,12 +141,12 @@ class BeltPaint:
             for part, cover in _overlap(rows, replace(patch, top=top)):
                 paint_defect(part, cover, inside, self.ppm, defect.seed)
         screen = smear(rows, self.blur_px)[margin:-margin]
-        return _pyramid(cv2.convertScaleAbs(screen, alpha=255.0))
+        return _pyramid(np.asarray(cv2.convertScaleAbs(screen, alpha=255.0), np.uint8))
 
     def _around(
         self, places: Float64, middle: float, reach: float | Float64
     ) -> list[tuple[int, float]]:
-        """Which places reach into the piece around `middle`, and how far away each is on the loop."""
+        """Which places reach into the piece around `middle`, and how far away each is."""
         away = (places - middle + self.length_m / 2) % self.length_m - self.length_m / 2
         chosen = np.flatnonzero(np.abs(away) < reach + self.piece_m / 2)
         return [(int(k), float(away[k])) for k in chosen]

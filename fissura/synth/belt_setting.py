@@ -96,7 +96,8 @@ class _Stage:
         cover = cv2.GaussianBlur(cover.astype(np.float32) / 255, (0, 0), soft)
         small = cv2.resize(self.canvas, (w, h), interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), soft)
-        rust = np.clip(dirt - 0.6, 0, 1)[..., None] * np.array([0.1, 0.3, 0.42], np.float32)
+        spots = 1 / (1 + np.exp(-4 * (dirt - 1.1)))
+        rust = spots[..., None] * np.array([0.12, 0.26, 0.36], np.float32)
         small *= (1 + 0.1 * dirt[..., None]) * (1 - rust)
         return np.asarray(small, np.float32), np.asarray(cover, np.float32)[..., None]
 
@@ -124,7 +125,8 @@ def surround(
     face, hidden = front.finished(dirt)
     still = hidden * face**2 + (1 - hidden) * (1 - share) * back
     edge = 1 - 0.35 * np.clip(1 - (camera.half_m - np.abs(maps.u)) / 0.012, 0, 1)
-    return Surroundings(np.asarray(still, np.float32), ((1 - hidden[..., 0]) * maps.share * edge))
+    seen = np.asarray((1 - hidden[..., 0]) * maps.share * edge, np.float32)
+    return Surroundings(np.asarray(still, np.float32), seen)
 
 
 def _steel(rng: np.random.Generator) -> Float64:
@@ -180,7 +182,7 @@ def _idlers(
     stage: _Stage, camera: BeltCamera, view: View, seen: Span, rng: np.random.Generator
 ) -> None:
     """Rollers: their ends beside a carrying belt, whole ones across a returning belt."""
-    colours = [(0.42, 0.42, 0.43), (0.6, 0.36, 0.34), (0.5, 0.38, 0.24), (0.3, 0.27, 0.24)]
+    colours = [(0.42, 0.42, 0.43), (0.5, 0.33, 0.31), (0.48, 0.4, 0.29), (0.3, 0.28, 0.26)]
     colour = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.7, 1.1)
     pitch = rng.uniform(1.4, 2.4) if view == "below" else rng.uniform(0.9, 1.4)
     first = rng.uniform(seen[0], min(seen[1], seen[0] + pitch))

@@ -100,5 +100,6 @@ def _check(given: Mapping[str, Any]) -> None:
             raise SettingError(f"{name}={value}: choose one of {', '.join(CHOICES[name])}")
         if name in RANGES:
             low, high = RANGES[name]
-            if not low <= value <= high:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and low <= value <= high):
                 raise SettingError(f"{name}={value}: expected a number from {low:g} to {high:g}")

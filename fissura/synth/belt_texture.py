@@ -13,7 +13,7 @@ import numpy as np
 
 from fissura.synth.belt_style import BeltTexture
 from fissura.synth.textures import blobs, grain
-from fissura.types import FloatMap
+from fissura.types import FloatMap, UInt8Image
 
 PERIOD_CELLS = 320
 """Slow patterns repeat after so many cells along the belt, which bounds their memory."""
@@ -48,7 +48,7 @@ AMOUNTS: dict[BeltTexture, dict[str, float]] = {
 
 def draw_look(texture: BeltTexture, wet: bool, rng: np.random.Generator) -> Look:
     """A belt of the given kind, a little different every time; wet rubber is darker and clean."""
-    grey, cold = rng.uniform(0.34, 0.5), rng.normal(0.012, 0.014)
+    grey, cold = rng.uniform(0.34, 0.5), rng.normal(0.006, 0.008)
     amount = {"streaks": 0.8, "clouds": 0.8, "grain": 0.9, "dust": 0.15, "scuffs": 0.6}
     amount |= {"weave": 0.0, "cleats": 0.0} | AMOUNTS[texture]
     varied = {name: value * rng.uniform(0.7, 1.3) for name, value in amount.items()}
@@ -97,7 +97,7 @@ class BeltSurface:
         brushed = cv2.GaussianBlur(
             rng.standard_normal((GRAIN_ROWS, width), np.float32), (0, 0), 0.6, sigmaY=7
         )
-        self._grain = 0.7 * long + 0.8 * brushed / brushed.std()
+        self._grain = 0.75 * long + 0.6 * brushed / brushed.std()
         profile = np.linspace(-1, 1, width, dtype=np.float32)
         self._across = profile
         self._tracks = 0.6 * blobs((2, width), (2, 0.11 * metre), rng)[0]
@@ -119,11 +119,11 @@ class BeltSurface:
         dust += 0.9 * look.dust * (self._across**2 - 0.4)
         dust = np.clip(dust, 0, 1.6) * look.dust * (0.62 + 0.16 * fine)
         bright, dark = self._marks(first, count)
-        tone += 0.3 * dust + 0.55 * bright - 0.5 * dark
-        warm = 0.05 * dust + 0.012 * cloud * look.dust
+        tone += 0.27 * dust + 0.55 * bright - 0.5 * dark
+        warm = 0.05 * dust + 0.004 * cloud
         picture = np.array(look.colour, np.float32) * (1 + tone[..., None])
         picture += warm[..., None] * np.array([1.0, 0.35, -0.7], np.float32) * look.colour[1]
-        return np.clip(picture, 0.03, 1)
+        return np.asarray(np.clip(picture, 0.03, 1), np.float32)
 
     def _weave(self, first: int, count: int, streak: FloatMap) -> FloatMap:
         """Fabric that shows where the cover has worn away."""
@@ -156,10 +156,11 @@ class BeltSurface:
             rng = np.random.default_rng([self._seed, 21, number + 10**6])
             self._specks(bright, dark, number * block - first, block, rng)
             self._scuffs(bright, number * block - first, block, rng)
-        return bright / np.float32(255), dark / np.float32(255)
+        part = np.float32(1 / 255)
+        return np.asarray(bright * part, np.float32), np.asarray(dark * part, np.float32)
 
     def _specks(
-        self, bright: FloatMap, dark: FloatMap, top: int, block: int, rng: np.random.Generator
+        self, bright: UInt8Image, dark: UInt8Image, top: int, block: int, rng: np.random.Generator
     ) -> None:
         area = block * self._width / self._ppm**2
         count = rng.poisson((60 + 160 * self.look.dust + 90 * self.look.scuffs) * area)
@@ -171,7 +172,7 @@ class BeltSurface:
             axes = (max(6, int(radius * 16)), max(6, int(radius * (0.6 + 0.9 * light) * 16)))
             cv2.ellipse(canvas, centre, axes, kind * 360, 0, 360, shade, -1, cv2.LINE_AA, 4)
 
-    def _scuffs(self, bright: FloatMap, top: int, block: int, rng: np.random.Generator) -> None:
+    def _scuffs(self, bright: UInt8Image, top: int, block: int, rng: np.random.Generator) -> None:
         area = block * self._width / self._ppm**2
         for x, y, u, tilt, light in rng.random((rng.poisson(34 * self.look.scuffs * area), 5)):
             length, lean = self._ppm * (0.012 + 0.16 * u**3), (tilt - 0.5) * 0.35
@@ -191,5 +192,6 @@ def smear(rows: FloatMap, length_px: float) -> FloatMap:
         half = int(np.ceil((length_px - 1) / 2))
         kernel = np.ones(2 * half + 1, np.float32)
         kernel[[0, -1]] = (length_px - (2 * half - 1)) / 2
-        light = cv2.sepFilter2D(light, -1, np.ones(1, np.float32), kernel / kernel.sum())
+        even = kernel / kernel.sum()
+        light = np.asarray(cv2.sepFilter2D(light, -1, np.ones(1, np.float32), even), np.float32)
     return np.asarray(cv2.sqrt(light), np.float32)

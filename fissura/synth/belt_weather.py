@@ -42,13 +42,13 @@ class Weathering:
         elif self._haze:
             light *= np.float32(1 - self._haze)
             light += np.float32(self._haze) * self._tint
-        light = cv2.GaussianBlur(light, (5, 5), self._blur, dst=light)
+        cv2.GaussianBlur(light, (5, 5), self._blur, dst=light)
         light *= np.float32(255.0**2 * (1 + 0.015 * rng.standard_normal()))
         screen = cv2.sqrt(light, dst=light)
         y, x = rng.integers(0, SPARE_PX, 2)
         w, h = self._size_wh
         cv2.add(screen, self._noise[y : y + h, x : x + w], dst=screen)
-        return cv2.convertScaleAbs(screen)
+        return np.asarray(cv2.convertScaleAbs(screen), np.uint8)
 
     def _dust(self, light: FloatMap, index: int, rng: np.random.Generator) -> None:
         """A drifting veil, and grains that fly past."""
