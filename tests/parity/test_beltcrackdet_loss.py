@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from .fixtures import Fixture
 
 torch = pytest.importorskip("torch")
 
-from torch import Tensor  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from fissura.models import BeltCrackDet  # noqa: E402
 from fissura.train.assign import iou  # noqa: E402
@@ -31,6 +32,7 @@ from fissura.train.detection import (  # noqa: E402
     iou_loss,
     nwd,
 )
+from fissura.train.optimiser import official_groups  # noqa: E402
 from fissura.train.schedule import learning_rate  # noqa: E402
 
 FOLDERS = fixtures.find("beltcrackdet")
@@ -158,6 +160,36 @@ def test_schedule(fixture: Fixture, capsys: pytest.CaptureFixture[str]) -> None:
     decays = [average.decay_at(count - 1) for count in UPDATES]
     fixture.close("schedule/ema", np.array(decays), rtol=1e-12)
     account(fixture, "schedule/", capsys)
+
+
+def test_parameter_groups(fixture: Fixture) -> None:
+    """Of all that the release stores, parts included that no output depends on."""
+    release = nn.Module()
+    entries = {name: shape for name, shape, _ in json.loads(keys_of(fixture))}
+    for name, shape in entries.items():
+        path, leaf = name.rsplit(".", 1)
+        if leaf in ("weight", "bias", "gamma"):
+            # one-dimensional norms are those of the graph layer's four perceptrons
+            over_pictures = f"{path}.running_mean" in entries and "_func." not in path
+            owner = place(release, path, nn.BatchNorm2d if over_pictures else nn.Module)
+            setattr(owner, leaf, nn.Parameter(torch.zeros(shape)))
+    assert [len(group) for group in official_groups(release)] == [79, 157, 148]
+
+
+def keys_of(fixture: Fixture) -> str:
+    return (fixture.folder / "keys.json").read_text()
+
+
+def place(root: nn.Module, path: str, kind: type[nn.Module]) -> nn.Module:
+    """The module of a dotted name, made where it is missing."""
+    *parents, last = path.split(".")
+    for name in parents:
+        if not hasattr(root, name):
+            root.add_module(name, nn.Module())
+        root = root.get_submodule(name)
+    if not hasattr(root, last):
+        root.add_module(last, kind(1) if kind is nn.BatchNorm2d else kind())
+    return root.get_submodule(last)
 
 
 # ---- one step of training ------------------------------------------------------------------
