@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +294,7 @@ class Watch:
         self._engine, self._settings = engine, settings
         self._window = Window(engine.card) if engine.card.classes else None
         self._sequence: object = None
+        self._count = 0
 
     def see(self, step: Step) -> Prediction:
         """What the newest frame of the step shows."""
@@ -302,9 +303,12 @@ class Watch:
             return predict_frame(newest, self._engine, self._settings)
         if step.sequence != self._sequence:
             self._window.clear()
-            self._sequence = step.sequence
+            self._sequence, self._count = step.sequence, 0
         for frame in step.frames[-self._engine.card.frames :]:
             self._window.push(frame.image)
+        self._count += len(step.frames)
+        if newest.time_s is None and self._engine.card.frames > 1:
+            newest = replace(newest, index=self._count - 1)
         detections = self._window.detect(self._engine, self._settings)
         return _boxed(newest, detections, self._engine, self._settings)
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import typer
 from conftest import ROOT
+from small_videos import picture, write_video
+from toy_detector import write_toy_detector
 from toy_model import write_toy_model
 from typer.testing import CliRunner
 
@@ -23,9 +25,11 @@ from fissura.report import WRITERS
 from fissura.synth import CrackSpec, render_crack
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-RUN = [ROOT / "README.md", ROOT / "docs" / "quickstart.md"]
+RUN = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "docs" / "video.md"]
 NOT_RUN = {
     "fissura train configs/cgnet_default.yaml": "takes hours; the file is read by another test",
+    "fissura predict camera:0 --model belt.onnx": "wants a camera",
+    "fissura predict rtsp://camera.local/belt --model belt.onnx --out belt-today": "wants a camera",
 }
 
 GRAMMAR = re.compile(r"\[(?:options|--|DIR)")
@@ -53,7 +57,7 @@ def name_of(page: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place with photographs, a data set in DIR, and a quick network that answers to cgnet."""
+    """A place with photographs, a data set in DIR, a video, and quick networks for both."""
     monkeypatch.chdir(tmp_path)
     for name in ("photographs", "DIR/images", "DIR/masks", "DIR/splits"):
         Path(name).mkdir(parents=True)
@@ -64,6 +68,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         cv2.imwrite(f"photographs/{seed}.jpg", crack.image[..., ::-1])
         shutil.copy(f"photographs/{seed}.jpg", "DIR/images")
         cv2.imwrite(f"DIR/masks/{seed}.png", crack.mask.astype(np.uint8) * 255)
+    Path("frames").mkdir()
+    for number in range(3):
+        cv2.imwrite(f"frames/{number}.png", picture(number))
+    write_video(tmp_path / "belt.mp4", 5)
+    write_toy_detector(tmp_path / "belt.onnx", frames=3)
     model = write_toy_model(tmp_path / "toy.onnx")
     monkeypatch.setattr(weights, "shipped", lambda: {"cgnet": model})
     return tmp_path

@@ -131,7 +131,7 @@ def check_folder(folder: str, out_dir: Path, results: list[Result]) -> None:
 
 
 def check_video(out_dir: Path, results: list[Result]) -> None:
-    """Plain pictures have no number: each is a video of its own."""
+    """Pictures follow each other folder by folder."""
     assert sum(map(count_frames, (out_dir / "video").iterdir())) == len(results)
 
 

@@ -1,4 +1,4 @@
-"""video/: one MP4 a video or folder of numbered frames, what was found drawn into every frame."""
+"""video/: one MP4 a video or folder of pictures, what was found drawn into every frame."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ class VideoWriter:
     def write(self, result: Result) -> None:
         """Draw one frame and append it to the video of its source."""
         picture = draw_result(result, MAX_SIDE)
-        source = result.source
-        if result.time_s is None:
+        source, index = result.source, result.frame_index
+        if result.time_s is None:  # pictures follow each other folder by folder
             source = str(PurePosixPath(source.replace("\\", "/")).parent)
-        if self._reel is None or source != self._shown[0] or result.frame_index <= self._shown[1]:
+            index = self._shown[1] + 1
+        if self._reel is None or source != self._shown[0] or index <= self._shown[1]:
             self._close()
             self._reel = _Reel(self._folder / f"{self._names.stem_of(source)}.mp4")
-        self._shown = source, result.frame_index
-        self._reel.add(picture, result.frame_index, result.time_s)
+        self._shown = source, index
+        self._reel.add(picture, index, result.time_s)
 
     def _close(self) -> None:
         reel, self._reel = self._reel, None
