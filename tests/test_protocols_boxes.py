@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 
 from fissura.cli import app
 from fissura.evaluate import BOX_PROTOCOLS, EvaluateSettings, evaluate
+from fissura.evaluate.boxes import results
 from fissura.evaluate.boxes.evaluation import true_boxes
 from fissura.evaluate.boxes.pictures import draw_heat, draw_outcome, heat_map, outcome
+from fissura.evaluate.boxes.results import read_results
 from fissura.evaluate.boxes.scoring import System
 from fissura.evaluate.scoring import Choice
 from fissura.letterbox import Letterbox
@@ -32,8 +34,8 @@ def belts(tmp_path: Path) -> Path:
     return write_belts(tmp_path / "belts")
 
 
-def save(path: Path, results: Any) -> Path:
-    path.write_text(json.dumps(results), "utf-8")
+def save(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content), "utf-8")
     return path
 
 
@@ -64,10 +66,10 @@ def test_the_truth_scores_best(belts: Path, tmp_path: Path, protocol: str) -> No
 
 
 def test_false_alarms_are_counted_on_frames_without_boxes(belts: Path, tmp_path: Path) -> None:
-    results = results_of(belts)
+    truth = results_of(belts)
     false = {"image_id": 100, "category_id": 7, "bbox": [0, 0, 9, 9], "score": 0.8}
-    results += [false, false | {"score": 0.7}, false | {"image_id": 101, "score": 0.6}]
-    given = save(tmp_path / "some.json", results)
+    truth += [false, false | {"score": 0.7}, false | {"image_id": 101, "score": 0.6}]
+    given = save(tmp_path / "some.json", truth)
     settings = {"fps": 2.0, "threshold": 0.65}
     report = score(given, belts, tmp_path / "out", "operating-point", **settings)
     fixed, best = rows(report)
@@ -82,9 +84,9 @@ def test_false_alarms_are_counted_on_frames_without_boxes(belts: Path, tmp_path:
 
 
 def test_only_annotated_pictures(belts: Path, tmp_path: Path) -> None:
-    results = results_of(belts)
+    truth = results_of(belts)
     false = {"image_id": 100, "category_id": 7, "bbox": [0, 0, 9, 9], "score": 0.95}
-    given = save(tmp_path / "some.json", [*results, false])
+    given = save(tmp_path / "some.json", [*truth, false])
     every = score(given, belts, tmp_path / "all", "beltcrack")
     some = score(given, belts, tmp_path / "some", "beltcrack", images="annotated")
     assert every["data"]["pictures"] == 10
@@ -94,9 +96,9 @@ def test_only_annotated_pictures(belts: Path, tmp_path: Path) -> None:
 
 
 def test_many_systems_in_one_table_and_curve(belts: Path, tmp_path: Path) -> None:
-    results = results_of(belts)
-    good = save(tmp_path / "good.json", results)
-    poor = save(tmp_path / "poor.json", results[::2])
+    truth = results_of(belts)
+    good = save(tmp_path / "good.json", truth)
+    poor = save(tmp_path / "poor.json", truth[::2])
     given = [DarkFinder(), f"ours={good}", poor]
     out = tmp_path / "out"
     report = score(given, belts, out, "beltcrack", pictures=3)
@@ -177,12 +179,27 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_results_that_cannot_be_are_refused(belts: Path, tmp_path: Path, kind: str) -> None:
-    results, says = BAD[kind]
-    given = save(tmp_path / "bad.json", results)
+    content, says = BAD[kind]
+    given = save(tmp_path / "bad.json", content)
     with pytest.raises(InputError, match=says) as found:
         score(given, belts, tmp_path / "out")
     assert "bad.json" in str(found.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 1000])
+def test_a_file_read_in_pieces(
+    belts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    given = tmp_path / "truth.json"
+    given.write_text(json.dumps(results_of(belts), indent=1), "utf-8-sig")
+    whole = read_results(given)
+    monkeypatch.setattr(results, "CHUNK", max(chunk, 200))
+    assert np.array_equal(read_results(given).xywh, whole.xywh)
+    monkeypatch.setattr(results, "CHUNK", chunk)
+    if chunk < 50:
+        with pytest.raises(InputError, match="cannot be read as JSON"):
+            read_results(given)
 
 
 @pytest.mark.parametrize("content", [b"[", b"[" * 200_000, b"\xff\xfe", b"[1e999]", b'["x"]'])

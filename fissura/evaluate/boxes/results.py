@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TextIO
 
 import numpy as np
-from pydantic import FailFast, Field, TypeAdapter, ValidationError
 
 from fissura.datasets.coco_files import Coco, coco_files
-from fissura.datasets.documents import Document, read_json
+from fissura.datasets.documents import read_json
 from fissura.datasets.sequences import Sequences
 from fissura.metrics.detection import FoundBoxes, Index, Values
 from fissura.types import InputError
 
-MAX_BYTES = 200_000_000
+MAX_BOXES = 10_000_000
+MAX_ID, MAX_NUMBER = 2**62, 1e9
+CHUNK = 4_000_000
+"""Characters read at a time; no entry may be longer."""
+
+_BETWEEN = re.compile(r"\s*,?\s*")
+
 FORM = (
     "a COCO result is a list of entries with image_id, category_id, bbox [left, top, width, height]"
     " and score"
 )
-
-
-_Id = Annotated[int, Field(ge=-(2**62), le=2**62)]
-_Place = Annotated[float, Field(ge=-1e9, le=1e9)]
-_Side = Annotated[float, Field(ge=0, le=1e9)]
-
-
-class Entry(Document):
-    """One box."""
-
-    image_id: _Id
-    category_id: _Id
-    bbox: tuple[_Place, _Place, _Side, _Side]
-    score: _Place
-
-
-_ENTRIES = TypeAdapter(Annotated[list[Entry], FailFast()])
 
 
 @dataclass(frozen=True)
@@ -107,13 +97,20 @@ def category_names(data: Sequences) -> dict[int, str]:
 
 
 def read_results(path: Path) -> Results:
-    """Read and check a file of COCO results; InputError names the first entry that is wrong."""
-    entries = _entries(path)
-    xywh = np.array([entry.bbox for entry in entries], np.float64).reshape(-1, 4)
-    score = np.array([entry.score for entry in entries], np.float64)
-    image_id = np.array([entry.image_id for entry in entries], np.intp)
-    category_id = np.array([entry.category_id for entry in entries], np.intp)
-    return Results(path, image_id, category_id, xywh, score)
+    """Read and check a file of COCO results; InputError names the first entry that is wrong.
+
+    Entry by entry, so that memory holds little more than the boxes.
+    """
+    ids, numbers = array("q"), array("d")
+    for place, entry in enumerate(_entries(path), 1):
+        wrong = _fault(entry) if place <= MAX_BOXES else f"and {MAX_BOXES} boxes are the most"
+        if wrong:
+            raise InputError(f"{path}: entry {place}: {wrong}; {FORM}")
+        ids.extend((entry["image_id"], entry["category_id"]))
+        numbers.extend((*entry["bbox"], entry["score"]))
+    pairs = np.array(ids, np.intp).reshape(-1, 2)
+    rows = np.array(numbers, np.float64).reshape(-1, 5)
+    return Results(path, pairs[:, 0], pairs[:, 1], rows[:, :4], rows[:, 4])
 
 
 def write_results(path: Path, found: FoundBoxes, data: Sequences, classes: Sequence[str]) -> None:
@@ -137,24 +134,57 @@ def write_results(path: Path, found: FoundBoxes, data: Sequences, classes: Seque
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
-def _entries(path: Path) -> list[Entry]:
+def _entries(path: Path) -> Iterator[Any]:
+    """The members of a JSON list, one at a time."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        with path.open(encoding="utf-8-sig") as file:
+            yield from _members(file)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if len(raw) > MAX_BYTES:
-        raise InputError(
-            f"{path}: has more than {MAX_BYTES // 10**6} MB; keep the best 100 boxes of a picture"
-        )
-    try:
-        return _ENTRIES.validate_json(raw.removeprefix(b"\xef\xbb\xbf"))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place, *rest = first["loc"] or ("",)
-        where = f"entry {place + 1}: " if isinstance(place, int) else ""
-        what = " ".join([*map(str, rest), first["msg"].lower()])
-        raise InputError(f"{path}: {where}{what}; {FORM}") from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{path}: cannot be read as JSON ({reason}); {FORM}") from None
+
+
+def _members(file: TextIO) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    text = file.read(CHUNK).lstrip()
+    if text[:1] != "[":
+        raise ValueError("it holds no list")
+    at = 1
+    while True:
+        gap = _BETWEEN.match(text, at)
+        at = gap.end() if gap else at
+        if text[at : at + 1] == "]":
+            return
+        try:
+            member, at = decoder.raw_decode(text, at)
+        except ValueError:
+            more = file.read(CHUNK)
+            if not more or len(text) - at > CHUNK:
+                raise
+            text, at = text[at:] + more, 0
+        else:
+            yield member
+
+
+def _fault(entry: Any) -> str:
+    """What is wrong with an entry; nothing if it is one."""
+    if not isinstance(entry, dict):
+        return "is no object"
+    for key in ("image_id", "category_id"):
+        if type(entry.get(key)) is not int or abs(entry[key]) > MAX_ID:
+            return f"{key} is no whole number"
+    box, score = entry.get("bbox"), entry.get("score")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        return "bbox holds no four numbers"
+    if min(box[2:]) < 0:
+        return "bbox has a negative width or height"
+    return "" if _is_number(score) else "score is no number"
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < MAX_NUMBER
 
 
 def _numbers(ids: Index, places: Mapping[int, int]) -> Index:
