@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.pixels import to_planes
+from fissura.pixels import OWN_STATISTICS, to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import ModelCard, companion, read_card, resolve
 
 Outputs = dict[str, NDArray[np.float32]]
+Statistics = NDArray[np.float32]
+"""2×3: mean and variance of a picture by channel, as the network enlarges it."""
+
+STATISTICS = "statistics"
 
 ENGINES = ("auto", "onnxruntime", "openvino", "torch")
 PRECISIONS = ("float32", "bf16")
@@ -25,6 +30,8 @@ class Engine(Protocol):
 
     name: str
     card: ModelCard
+    standardises: bool
+    """Whether it takes a picture's own statistics into account: tiles want those of the whole."""
 
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
@@ -32,6 +39,14 @@ class Engine(Protocol):
 
     def run_clip(self, clip: UInt8Image) -> Outputs:
         """The same for a network of T frames: T×H×W×3, oldest first."""
+        ...
+
+    def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
+        """As `run`, for a tile of a picture with these statistics, of an engine `standardises`."""
+        ...
+
+    def draw(self, tile: UInt8Image) -> NDArray[np.float32]:
+        """The output `image` alone, 3×sH×sW."""
         ...
 
 
@@ -80,19 +95,29 @@ def available_cores() -> int:
     return len(cores)
 
 
-class _PictureOrClip:
-    """Both ways of running: an array keeps its time axis, if it has one, on the way in."""
+class BaseEngine:
+    """All ways of running: an array keeps its time axis, if it has one, on the way in."""
+
+    standardises = False
 
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        return self.run_tile(image, OWN_STATISTICS[0])
+
+    def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
+        """As `run`, for a tile of a picture with these statistics, of an engine `standardises`."""
         raise NotImplementedError
+
+    def draw(self, tile: UInt8Image) -> NDArray[np.float32]:
+        """The output `image` alone, 3×sH×sW."""
+        return self.run(tile)["image"]
 
     def run_clip(self, clip: UInt8Image) -> Outputs:
         """The same for a network of T frames: T×H×W×3, oldest first."""
         return self.run(clip)
 
 
-class OnnxRuntimeEngine(_PictureOrClip):
+class OnnxRuntimeEngine(BaseEngine):
     """The default: light, no torch."""
 
     name = "onnxruntime"
@@ -117,24 +142,28 @@ class OnnxRuntimeEngine(_PictureOrClip):
         except Exception as error:  # The binding's exceptions share no public base class.
             raise _unusable(path, self.name, error) from None
         self._input = next((given.name for given in self._session.get_inputs()), "")
+        self.standardises = STATISTICS in [given.name for given in self._session.get_inputs()]
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._keep, self._give_back = ort.RunOptions(), ort.RunOptions()
         self._keep.log_severity_level = self._give_back.log_severity_level = 4
         self._give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
-    def run(self, image: UInt8Image) -> Outputs:
+    def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         # Giving memory back costs a seventh of the time: worth it only for what is large.
-        large = image.size > 3 * LARGE_PIXELS
+        large = tile.size > 3 * LARGE_PIXELS
         options = self._give_back if large else self._keep
+        feeds = {self._input: to_planes(tile)}
+        if self.standardises:
+            feeds[STATISTICS] = statistics[None]
         try:
-            arrays = self._session.run(None, {self._input: to_planes(image)}, options)
+            arrays = self._session.run(None, feeds, options)
         except Exception as error:  # As above; memory that runs out comes this way too.
-            raise _failed(self.card.path, self.name, image, error) from None
+            raise _failed(self.card.path, self.name, tile, error) from None
         return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
 
 
-class OpenVinoEngine(_PictureOrClip):
+class OpenVinoEngine(BaseEngine):
     """Fast on Intel and AMD; bf16 where the processor has it."""
 
     name = "openvino"
@@ -156,21 +185,25 @@ class OpenVinoEngine(_PictureOrClip):
         except RuntimeError as error:
             raise _unusable(path, self.name, error) from None
         self._outputs = [output.any_name for output in compiled.outputs]
+        self.standardises = STATISTICS in [given.any_name for given in compiled.inputs]
         self._request = compiled.create_infer_request()
 
-    def run(self, image: UInt8Image) -> Outputs:
+    def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        feeds: dict[int | str, NDArray[np.float32]] = {0: to_planes(tile)}
+        if self.standardises:
+            feeds[STATISTICS] = statistics[None]
         try:
-            self._request.infer({0: to_planes(image)}, share_inputs=True)
+            self._request.infer(feeds, share_inputs=True)
         except RuntimeError as error:
-            raise _failed(self.card.path, self.name, image, error) from None
+            raise _failed(self.card.path, self.name, tile, error) from None
         return {
             name: np.array(self._request.get_output_tensor(index).data[0], np.float32)
             for index, name in enumerate(self._outputs)
         }
 
 
-class TorchEngine(_PictureOrClip):
+class TorchEngine(BaseEngine):
     """The network itself, from safetensors; torch is imported here and only here."""
 
     name = "torch"
@@ -180,6 +213,7 @@ class TorchEngine(_PictureOrClip):
             import safetensors  # noqa: F401
             import torch
 
+            from fissura.models.cssr import standardises
             from fissura.models.deepcrack_zou import unpools
             from fissura.weights.network import Deployed, load_module
         except ImportError:
@@ -190,22 +224,34 @@ class TorchEngine(_PictureOrClip):
         # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
         self._form = torch.contiguous_format if unpools(network) else torch.channels_last
         self._network = deployed.to(memory_format=self._form)
+        self.standardises = standardises(network)
         self._bf16 = precision == "bf16"
 
-    def run(self, image: UInt8Image) -> Outputs:
+    def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
+        import torch
+
+        given = [torch.from_numpy(statistics)[None]] if self.standardises else []
+        outputs = self._answer(tile, lambda batch: self._network(batch, *given))
+        return {name: values[0].float().contiguous().numpy() for name, values in outputs.items()}
+
+    def draw(self, tile: UInt8Image) -> NDArray[np.float32]:
+        """The output `image` alone, 3×sH×sW; nothing is segmented."""
+        image = self._answer(tile, self._network.draw)[0].float().contiguous().numpy()
+        return np.asarray(image, np.float32)
+
+    def _answer(self, tile: UInt8Image, network: Callable[[Any], Any]) -> Any:
         import torch
 
         bf16 = torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
         try:
-            batch = torch.from_numpy(np.ascontiguousarray(image))[None].movedim(-1, 1)
-            form = self._form if image.ndim == 3 else torch.contiguous_format
+            batch = torch.from_numpy(np.ascontiguousarray(tile))[None].movedim(-1, 1)
+            form = self._form if tile.ndim == 3 else torch.contiguous_format
             batch = batch.float().contiguous(memory_format=form)
             with torch.inference_mode(), bf16:
-                outputs = self._network(batch)
+                return network(batch)
         except RuntimeError as error:  # torch's allocator says so when memory runs out
-            raise _failed(self.card.path, self.name, image, error) from None
-        return {name: values[0].float().contiguous().numpy() for name, values in outputs.items()}
+            raise _failed(self.card.path, self.name, tile, error) from None
 
 
 def _choose(path: Path, precision: str) -> str:

@@ -144,18 +144,28 @@ def network_maps(
 ) -> FloatMap:
     """K×sH×sW maps of K outputs: the picture in tiles, each enlarged to the network's scale.
 
-    A network that enlarges the picture (s above 1) adds three more, red, green and blue.
+    A network that enlarges the picture (s above 1) adds three more, red, green and blue. For one
+    that standardises a picture by its own statistics a first pass over the tiles finds them.
     """
     card = engine.card
     times = card.output_scale
     factor = settings.input_scale or card.input_scale
     _check_enlarged(image, times, settings.max_pixels)
 
+    def see(tile: UInt8Image) -> UInt8Image:
+        h, w = (int(factor * side + 0.5) for side in tile.shape[:2])
+        return np.asarray(cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+    def draw(tile: UInt8Image) -> FloatMap:
+        size_hw = times * tile.shape[0], times * tile.shape[1]
+        raw = {"image": engine.draw(see(tile))}
+        return enlarged.planes(raw, tile, size_hw, (0, 0, 0), (1, 1, 1))
+
     def run(tile: UInt8Image) -> FloatMap:
         height, width = tile.shape[:2]
-        w, h = int(factor * width + 0.5), int(factor * height + 0.5)
-        seen = cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR)
-        raw = engine.run(np.asarray(seen, np.uint8))
+        seen = see(tile)
+        h, w = seen.shape[:2]
+        raw = engine.run(seen) if whole is None else engine.run_tile(seen, whole)
         if not set(outputs) <= set(raw):
             raise SettingError(
                 f"refine {settings.refine}: {card.name} gives {', '.join(raw)} but no"
@@ -169,6 +179,9 @@ def network_maps(
 
     size_hw = image.shape[0], image.shape[1]
     tile, overlap = choose_tile(size_hw, card, settings)
+    whole = None
+    if max(size_hw) > tile and engine.standardises:
+        whole = windows.mean_and_variance(image, draw, tile, overlap, times).astype(np.float32)
     return windows.map_tiles(image, run, tile, overlap, enlarges=times)
 
 

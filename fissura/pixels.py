@@ -13,6 +13,8 @@ from fissura.types import InputError, UInt8Image
 Pixels = NDArray[Any]
 
 BAND_ROWS = 256
+OWN_STATISTICS = np.array([[[0, 0, 0], [-1, -1, -1]]], np.float32)
+"""N×2×3: a variance below 0 has a network standardise what it sees by its own statistics."""
 
 
 def to_rgb(pixels: Pixels) -> tuple[UInt8Image, list[str]]:

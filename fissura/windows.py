@@ -8,9 +8,10 @@ wherever a network sees no further than `margin` pixels, half the overlap unless
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fissura.types import FloatMap, InputError, Tile, UInt8Image
 
@@ -117,29 +118,53 @@ def blend_tiles(
 
     Its maps, and so the result, are `enlarges` times as large as the tile.
     """
+    result: FloatMap = np.zeros(0, np.float32)
+    low: FloatMap = np.array(np.inf, np.float32)
+    high: FloatMap = np.array(-np.inf, np.float32)
+    for part, place, weights in _weighted_tiles(size_hw, tile, overlap, margin, enlarges):
+        values = _checked(run_on(part), place)
+        if (part.bottom - part.top, part.right - part.left) == size_hw:
+            return values  # There is no other.
+        if not result.size:
+            height, width = size_hw[0] * enlarges, size_hw[1] * enlarges
+            result = np.zeros((*values.shape[:-2], height, width), np.float32)
+        low = np.minimum(low, values.min((-2, -1), keepdims=True))
+        high = np.maximum(high, values.max((-2, -1), keepdims=True))
+        result[(..., *place.slices)] += weights * values
+    return np.clip(result, low, high, out=result)
+
+
+def mean_and_variance(
+    image: UInt8Image, run: Run, tile: int, overlap: int, enlarges: int = 1
+) -> NDArray[np.float64]:
+    """2×K: those of each of the K maps that `map_tiles` would give, which are never all held."""
+    sums: NDArray[np.float64] = np.zeros(0)
+    size_hw = image.shape[0], image.shape[1]
+    for part, place, weights in _weighted_tiles(size_hw, tile, overlap, None, enlarges):
+        values = _checked(run(np.ascontiguousarray(image[part.slices])), place)
+        values = values.astype(np.float64)
+        shares = [(weights * powers).sum((-2, -1)) for powers in (values, values**2)]
+        sums = np.array(shares) + (sums if sums.size else 0)
+    mean, square = sums / (size_hw[0] * size_hw[1] * enlarges**2)
+    return np.array([mean, np.maximum(square - mean**2, 0)])
+
+
+def _weighted_tiles(
+    size_hw: tuple[int, int], tile: int, overlap: int, margin: int | None, enlarges: int
+) -> Iterator[tuple[Tile, Tile, FloatMap]]:
+    """Every tile, its place in the result, and the weights of its values there."""
     margin = overlap // 2 if margin is None else margin
     if not 0 <= margin <= overlap // 2:
         raise InputError(f"margin {margin} does not fit overlap {overlap}; give at most half of it")
     shared = max(overlap, min(2 * margin + max(overlap // 2, 1), tile // 2))
     tiles = plan_tiles(size_hw, tile, shared)
-    if len(tiles) == 1:
-        return _checked(run_on(tiles[0]), tiles[0].enlarged(enlarges))
     height, width = size_hw[0] * enlarges, size_hw[1] * enlarges
     places = [part.enlarged(enlarges) for part in tiles]
     down = _weights([(p.top, p.bottom) for p in places], height, margin * enlarges)
     across = _weights([(p.left, p.right) for p in places], width, margin * enlarges)
-    result: FloatMap = np.zeros(0, np.float32)
-    low: FloatMap = np.array(np.inf, np.float32)
-    high: FloatMap = np.array(-np.inf, np.float32)
     for part, place in zip(tiles, places, strict=True):
-        values = _checked(run_on(part), place)
-        if not result.size:
-            result = np.zeros((*values.shape[:-2], height, width), np.float32)
-        low = np.minimum(low, values.min((-2, -1), keepdims=True))
-        high = np.maximum(high, values.max((-2, -1), keepdims=True))
         weights = down[place.top, place.bottom][:, None] * across[place.left, place.right]
-        result[(..., *place.slices)] += weights * values
-    return np.clip(result, low, high, out=result)
+        yield part, place, weights
 
 
 def _checked(values: FloatMap, part: Tile) -> FloatMap:

@@ -17,6 +17,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Name of the file → network and the arguments that it has beside the small ones."""
 
+CSSR_CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "cssr": ("cssr", {"scale": 4}),
+    "cssr_inverse": ("cssr", {"order": "segmentation_first"}),
+}
+
 
 @cache
 def exported(case: str) -> Path:
@@ -29,7 +34,7 @@ def exported(case: str) -> Path:
     from fissura.models import MODELS
     from fissura.weights.network import new_card, save_safetensors
 
-    name, more = CASES[case]
+    name, more = (CASES | CSSR_CASES)[case]
     arguments = small_arguments(name) | more
     _folders.append(tempfile.TemporaryDirectory())
     path = Path(_folders[-1].name) / f"{case}.onnx"

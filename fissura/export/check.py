@@ -66,6 +66,18 @@ def compare(first: Run, second: Run, pictures: Iterable[UInt8Image]) -> Agreemen
     return Agreement(largest, size_hw, output, count, p99)
 
 
+def by_probability(run: Run) -> Run:
+    """The same with the logits turned to probabilities, for networks made of these."""
+
+    def bounded(image: UInt8Image) -> Mapping[str, NDArray[np.float32]]:
+        outputs = dict(run(image))
+        logits = outputs.pop("logits")
+        outputs["probability"] = np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+        return outputs
+
+    return bounded
+
+
 def without_flips(first: Run, second: Run) -> list[UInt8Image]:
     """For every size the first noise on which both agree, or the last of several.
 

@@ -18,25 +18,28 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fissura.export.check import (
     DETECTOR_SIZES_HW,
     Agreement,
     Run,
+    by_probability,
     compare,
     random_clips,
     random_pictures,
     without_flips,
 )
 from fissura.export.rewrites import rewrite
+from fissura.models.cssr import enlarges_map, standardises
 from fissura.models.deepcrack_zou import unpools
-from fissura.pixels import to_planes
+from fissura.pixels import OWN_STATISTICS, to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import PREFIX, ModelCard, to_metadata
 from fissura.weights.network import Deployed, state_sha256
 
 OPSET = 18
-INPUT, OTHER_INPUT, CLIP_INPUT = "image", "picture", "clip"
+INPUT, OTHER_INPUT, CLIP_INPUT, STATISTICS = "image", "picture", "clip", "statistics"
 """A graph has no two values of one name: where it gives an `image`, it takes a `picture`."""
 
 DETECTOR_STRIDE = 32
@@ -50,8 +53,8 @@ class _Outputs(nn.Module):
         self.network = copy.deepcopy(network)
         rewrite(self.network)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(image).values())
+    def forward(self, image: Tensor, statistics: Tensor | None = None) -> tuple[Tensor, ...]:
+        return tuple(self.network(image, statistics).values())
 
 
 def export_onnx(
@@ -60,7 +63,8 @@ def export_onnx(
     """Writes the network as ONNX and returns how well ONNX Runtime agrees with torch on it.
 
     The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`;
-    a network of T frames takes `clip` N×3×T×H×W. Beyond the tolerance nothing is written.
+    a network of T frames takes `clip` N×3×T×H×W, one that standardises `statistics` N×2×3 beside
+    it. Beyond the tolerance nothing is written.
     """
     if pictures and unpools(module):
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
@@ -68,6 +72,8 @@ def export_onnx(
     card = replace(card, weights_sha256=state_sha256(module.state_dict()))
     proto, free = _to_proto(network, card)
     runs = torch_run(network), onnx_run(proto.SerializeToString())
+    if enlarges_map(module):
+        runs = by_probability(runs[0]), by_probability(runs[1])
     if card.classes:
         noise = random_clips(card.frames, DETECTOR_SIZES_HW if free else (card.network_hw,))
     else:
@@ -101,11 +107,12 @@ def onnx_run(model: bytes) -> Run:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
+    given, *others = (one.name for one in session.get_inputs())
+    constant = dict.fromkeys(others, OWN_STATISTICS)
     names = [output.name for output in session.get_outputs()]
 
     def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        arrays = session.run(None, {given.name: to_planes(image)})
+        arrays = session.run(None, {given: to_planes(image), **constant})
         return {name: array[0] for name, array in zip(names, arrays, strict=True)}
 
     return run
@@ -129,15 +136,21 @@ def _to_proto(network: Deployed, card: ModelCard) -> tuple[Any, bool]:
 def _graph(network: Deployed, name: str, example: Tensor, sizes: dict[int, Any]) -> Any:
     with torch.inference_mode():
         names = list(network(example))
-    given = OTHER_INPUT if INPUT in names else INPUT
+    inputs = [CLIP_INPUT if example.ndim == 5 else OTHER_INPUT if INPUT in names else INPUT]
+    examples, free = [example], [sizes]
+    if standardises(network.network):
+        inputs.append(STATISTICS)
+        examples.append(torch.from_numpy(np.repeat(OWN_STATISTICS, len(example), axis=0)))
+        free.append({0: sizes[0]})
     try:
-        with _silence():
+        # Fused attention leaves its result in an order that the exporter's own parts do not keep.
+        with _silence(), sdpa_kernel(SDPBackend.MATH):
             program = torch.onnx.export(
                 _Outputs(network).eval(),
-                (example,),
-                input_names=[CLIP_INPUT if example.ndim == 5 else given],
+                tuple(examples),
+                input_names=inputs,
                 output_names=names,
-                dynamic_shapes=(sizes,),
+                dynamic_shapes=tuple(free),
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fissura.models import deepcrack_zou as zou
+from fissura.models.beltcrackdet.spatial import NonLocal
+from fissura.models.dbpn import DeconvPReLU
 
 
 class SplitPReLU(nn.Module):
@@ -28,6 +30,50 @@ class SplitPReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape → the same."""
         return torch.relu(x) - torch.relu(-x) * self.slope
+
+
+def _prelu(original: nn.PReLU) -> nn.Module:
+    """One slope for all channels makes a leaky ReLU, which engines join to the convolution."""
+    single = original.weight.numel() == 1
+    return nn.LeakyReLU(original.weight.item()) if single else SplitPReLU(original)
+
+
+class DeconvAsConv(nn.Module):
+    """`DeconvPReLU` as a convolution whose channels become pixels, with no more multiplications.
+
+    Stride s and a kernel of a·s: pixel s·j + q, before the padding is cut off, takes a inputs, j −
+    a + 1 to j, the one j − i with the tap q + s·i. So all pixels of block j are one convolution of
+    size a, with s² channels for each output channel. ONNX Runtime's transposed convolution is half
+    as fast, holds all products at once, and leaves the activation to a pass of its own.
+    """
+
+    def __init__(self, original: DeconvPReLU) -> None:
+        super().__init__()
+        deconv = original.deconv
+        self.stride, self.padding = deconv.stride[0], int(deconv.padding[0])
+        c_in, c_out, side, _ = deconv.weight.shape
+        taps = side // self.stride
+        self.conv = nn.Conv2d(c_in, c_out * self.stride**2, taps, padding=taps - 1)
+        by_tap = (c_in, c_out, taps, self.stride, taps, self.stride)
+        weight = deconv.weight.detach().reshape(by_tap)
+        # c_in × c_out × i × q × i × q → c_out × q × q × c_in × i × i, the last input first
+        weight = weight.flip(2, 4).permute(1, 3, 5, 0, 2, 4)
+        assert deconv.bias is not None
+        self.conv.weight = nn.Parameter(weight.flatten(0, 2).contiguous())
+        self.conv.bias = nn.Parameter(deconv.bias.detach().repeat_interleave(self.stride**2))
+        self.act = _prelu(original.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×width×h×w → N×width×s·h×s·w."""
+        blocks = functional.pixel_shuffle(self.act(self.conv(x)), self.stride)
+        cut = slice(self.padding, -self.padding)
+        return blocks[:, :, cut, cut]
+
+
+def _deconv(original: DeconvPReLU) -> nn.Module:
+    """As it is where the kernel is no multiple of the stride: zeros would be multiplied."""
+    fits = original.deconv.kernel_size[0] % original.deconv.stride[0] == 0
+    return DeconvAsConv(original) if fits else original
 
 
 class RankingPool(nn.Module):
@@ -132,8 +178,15 @@ def _fusion(original: zou.Fusion) -> nn.Module:
     return LowResolutionFusion(original) if original.scale > 1 else original
 
 
+def _non_local(original: NonLocal) -> nn.Module:
+    """Nothing, where it adds nothing: a graph cannot ask for that at every run."""
+    return original if original.gamma.detach().any() else nn.Identity()
+
+
 REWRITES: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
-    nn.PReLU: SplitPReLU,
+    nn.PReLU: _prelu,
+    DeconvPReLU: _deconv,
+    NonLocal: _non_local,
     zou.Pool: RankingPool,
     zou.Unpool: RankingUnpool,
     zou.Fusion: _fusion,

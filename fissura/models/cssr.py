@@ -90,8 +90,11 @@ class CSSR(nn.Module):
             constant = torch.tensor(values, device="cpu").view(shape)
             self.register_buffer(name, constant, persistent=False)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, whole: Tensor | None = None) -> dict[str, Tensor]:
         """N×3×H×W → {"logits": N×1×s·H×s·W, "image": N×3×s·H×s·W} and what the segmenter adds.
+
+        Where `x` is a tile, `whole` may be N×2×3, mean and variance by channel of the whole picture
+        enlarged; a variance below 0 stands for the tile's own, as None does.
 
         In the order segmentation_first there is no image but "map", the enlarged probabilities
         before they are cut to 0…1, and "small_logits", N×1×H×W.
@@ -102,7 +105,7 @@ class CSSR(nn.Module):
             logits = enlarged.clamp(PROBABILITY_EPS, 1 - PROBABILITY_EPS).logit()
             return {"logits": logits, "map": enlarged, "small_logits": small}
         image = self.enlarge(x)
-        segmented = self.segment(image)
+        segmented = self.segment(image, self.statistics(image, whole))
         return {"logits": segmented.pop("logits"), "image": image, **segmented}
 
     def enlarge(self, x: Tensor) -> Tensor:
@@ -120,12 +123,17 @@ class CSSR(nn.Module):
         outputs: dict[str, Tensor] = self.segmentation_model((image - mean) / std)
         return outputs
 
-    def statistics(self, image: Tensor) -> Statistics:
-        """Mean and spread to standardise by, N×3×1×1 or 1×3×1×1."""
+    def statistics(self, image: Tensor, whole: Tensor | None = None) -> Statistics:
+        """Mean and spread to standardise by, N×3×1×1 or 1×3×1×1; for `whole` see `forward`."""
         if self.normalisation == "fixed":
             return self.mean, self.std
         mean = image.mean(dim=(2, 3), keepdim=True)
         variance = (image - mean).square().mean(dim=(2, 3), keepdim=True)
+        if whole is not None:
+            given_mean, given_variance = whole[..., None, None].unbind(1)
+            known = given_variance >= 0
+            mean = torch.where(known, given_mean, mean)
+            variance = torch.where(known, given_variance, variance)
         return mean, (variance + VARIANCE_EPS).sqrt()
 
     def _enlarged(self, x: Tensor) -> Tensor:
@@ -133,6 +141,17 @@ class CSSR(nn.Module):
             image: Tensor = self.sr_model(x)["image"]
             return image
         return bicubic(x, self.scale) if self.scale > 1 else x
+
+
+def standardises(network: nn.Module) -> bool:
+    """Whether it is a CSSR that standardises pictures by their own statistics."""
+    instance = isinstance(network, CSSR) and network.normalisation == "instance"
+    return instance and network.order == "sr_first"
+
+
+def enlarges_map(network: nn.Module) -> bool:
+    """Whether its logits come from probabilities, so that near 0 and 1 they magnify rounding."""
+    return isinstance(network, CSSR) and network.order == "segmentation_first"
 
 
 def _enlarger(scale: int, channels: int, arguments: dict[str, Any]) -> DBPN | None:
