@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.engines import ENGINES, Engine, available_cores, open_engine
+from fissura.engines import ENGINES, BaseEngine, Engine, available_cores, open_engine
 from fissura.export.check import compare
 from fissura.types import InputError, UInt8Image
 from fissura.weights import ModelCard, companion, resolve
@@ -193,7 +193,7 @@ def _peak_of(opens: Callable[[], Engine], workload: Workload) -> float | None:
     return _peak_memory_mb()
 
 
-class NaiveEngine:
+class NaiveEngine(BaseEngine):
     """The network's class as it stands: eager, float32, channels first, nothing folded."""
 
     name = NAIVE
@@ -217,10 +217,6 @@ class NaiveEngine:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
         outputs: Mapping[str, NDArray[np.float32]] = self._run(image)
         return dict(outputs)
-
-    def run_clip(self, clip: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        """The same for a network of T frames: T×H×W×3, oldest first."""
-        return self.run(clip)
 
 
 def _open_other(model: str | Path, other: str, threads: int | None) -> Engine:
