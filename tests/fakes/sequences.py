@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fakes.picture import save, surface
+from fissura.datasets.check import Finding, check
 
 SIZE_WH = (96, 64)
 LENGTHS = {"a": 9, "b": 6}
@@ -169,3 +170,15 @@ def block(image: np.ndarray) -> tuple[int, int, int, int]:
     """xyxy of the light block in a picture."""
     rows, columns = np.nonzero(image.min(axis=2) > 235)
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a JSON file in place."""
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def kinds(root: Path) -> dict[str, Finding]:
+    """What a check of a set finds, by kind."""
+    return {finding.kind: finding for finding in check(root)}
