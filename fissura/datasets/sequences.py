@@ -59,7 +59,8 @@ class Sequences:
     """Key frames of one split of a set, sequence by sequence, in the order of their numbers.
 
     `classes` in the order of the set's own ids; `stills` where no picture belongs to a sequence;
-    `notices` one sentence for everything that was left out or stood in for.
+    `notices` one sentence for everything that was left out or stood in for; `own_ids` whether image
+    ids are those of the annotation files.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Sequences:
     keyframes: tuple[Keyframe, ...]
     stills: bool
     notices: tuple[str, ...] = ()
+    own_ids: bool = True
 
     def __len__(self) -> int:
         return len(self.keyframes)
@@ -99,8 +101,9 @@ def open_sequences(
         raise InputError(f"{found.root}: no frame in split {split or 'all'}; {why}")
     keyframes, more = _own_ids(found, keyframes)
     stills = all(picture.sequence is None for picture in chosen)
+    notices = (*notices, *more)
     whole = Sequences(
-        found.name, found.root, found.classes, tuple(keyframes), stills, (*notices, *more)
+        found.name, found.root, found.classes, tuple(keyframes), stills, notices, not more
     )
     return only_classes(whole, classes or found.classes, annotated_only)
 

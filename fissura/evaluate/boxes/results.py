@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fissura.datasets.coco_files import Coco, coco_files
+from fissura.datasets.coco_files import Coco, Source, coco_files
 from fissura.datasets.documents import read_json
 from fissura.datasets.sequences import Sequences
 from fissura.metrics.detection import FoundBoxes, Index, Values
@@ -77,23 +77,24 @@ class Results:
 
 
 def picture_places(data: Sequences) -> dict[int, int]:
-    """Id of a picture → its place; InputError where two pictures share an id."""
-    places = {keyframe.image_id: i for i, keyframe in enumerate(data.keyframes)}
-    if len(places) < len(data.keyframes):
+    """Id of a picture → its place; InputError where ids are not those of the annotation files."""
+    if not data.own_ids:
         raise InputError(
-            f"{data.name}: several pictures share an image_id, as parts with files of their own"
-            " do; name one part with --split"
+            f"{data.name}: its annotation files share image ids, so that a file of results does not"
+            " say which picture is meant; name one part with --split"
         )
-    return places
+    return {keyframe.image_id: i for i, keyframe in enumerate(data.keyframes)}
 
 
 def category_names(data: Sequences) -> dict[int, str]:
     """Category id → class, as in the set's own COCO files; else they are numbered from 1."""
-    written: dict[int, str] = {}
-    for path in coco_files(data.root):
-        written |= {one.id: one.name for one in read_json(path, Coco).categories}
-    ids = sorted(written) if len(written) == len(data.classes) else range(1, len(data.classes) + 1)
-    return dict(zip(ids, data.classes, strict=True))
+    sources = [Source(path, read_json(path, Coco)) for path in coco_files(data.root)]
+    written = [pair for source in sources for pair in source.names.items()]
+    # The reader gives some classes another name, in the same order.
+    names = list(dict.fromkeys(name for _, name in written))
+    if len(names) != len(data.classes) or len({id_ for id_, _ in written}) != len(set(written)):
+        return dict(enumerate(data.classes, 1))
+    return {id_: data.classes[names.index(name)] for id_, name in written}
 
 
 def read_results(path: Path) -> Results:
