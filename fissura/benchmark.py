@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,24 +31,38 @@ WARM_UP = 2
 class Workload:
     """What is timed: `frames` runs on noise of `size_hw` with `threads` (None: all free cores).
 
-    `memory` has two that are compared run once more, each in a process of its own.
+    `size_hw` None is 1024×1024, or what a detector sees. `memory` has two that are compared run
+    once more, each in a process of its own. `clip` frames are given at once.
     """
 
-    size_hw: tuple[int, int] = (1024, 1024)
+    size_hw: tuple[int, int] | None = None
     frames: int = 20
     threads: int | None = None
     precision: str = "float32"
     memory: bool = True
+    clip: int = 1
 
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise InputError(f"frames: {self.frames} is too few; give 1 or more")
-        if min(self.size_hw) < 1:
+        if min(self.network_hw) < 1:
             raise InputError(f"size: {self.size_hw} is empty; give height and width above 0")
 
+    @property
+    def network_hw(self) -> tuple[int, int]:
+        """Height and width that are timed."""
+        return self.size_hw or (1024, 1024)
+
+    def fitted(self, card: ModelCard) -> Workload:
+        """The same for a detector's size and number of frames, where it is one."""
+        size_hw = self.size_hw or (card.network_hw if card.classes else None)
+        return replace(self, size_hw=size_hw, clip=card.frames)
+
     def picture(self) -> UInt8Image:
-        """The same noise every time."""
-        return np.random.default_rng(0).integers(0, 256, (*self.size_hw, 3), np.uint8)
+        """The same noise every time: H×W×3, or T×H×W×3."""
+        times = (self.clip,) if self.clip > 1 else ()
+        shape = (*times, *self.network_hw, 3)
+        return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,7 @@ def benchmark(model: str | Path, engine: str = "auto", workload: Workload | None
     """Times one model on one engine."""
     workload = workload or Workload()
     opened = open_engine(model, engine, workload.precision, workload.threads)
+    workload = workload.fitted(opened.card)
     picture = workload.picture()
     _reset_peak_memory()
     (seconds,) = interleave([lambda: opened.run(picture)], workload.frames).T
@@ -138,6 +153,7 @@ def versus(
         partial(_open_other, model, other, workload.threads),
     ]
     first, second = (opens() for opens in opening)
+    workload = workload.fitted(first.card)
     picture = workload.picture()
     runs = [lambda: first.run(picture), lambda: second.run(picture)]
     seconds = interleave(runs, workload.frames)
@@ -236,12 +252,12 @@ def _timing(
     peak_memory_mb: float | None = None,
 ) -> Timing:
     median, p95 = np.percentile(seconds, [50, 95])
-    height, width = workload.size_hw
+    height, width = workload.network_hw
     return Timing(
         model=engine.card.name,
         engine=engine.name,
         precision=precision,
-        size_hw=workload.size_hw,
+        size_hw=workload.network_hw,
         frames=workload.frames,
         threads=workload.threads or available_cores(),
         median_ms=1e3 * float(median),

@@ -280,7 +280,7 @@ def benchmark(options: BenchmarkOptions) -> int:
     """Time a model: latency, throughput, memory; or two of them in turn."""
     from fissura import benchmark as bench
 
-    size_hw = _size(options.size)
+    size_hw = _size(options.size) if options.size else None
     workload = bench.Workload(size_hw, options.frames, options.threads, options.precision)
     found: bench.Timing | bench.Comparison
     if options.versus is None:

@@ -222,7 +222,9 @@ class TorchEngine(BaseEngine):
         network, self.card = load_module(path)
         deployed: Any = Deployed(network, self.card)
         # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
-        self._form = torch.contiguous_format if unpools(network) else torch.channels_last
+        # It suits four axes alone, and clips have five.
+        plain = unpools(network) or self.card.frames > 1
+        self._form = torch.contiguous_format if plain else torch.channels_last
         self._network = deployed.to(memory_format=self._form)
         self.standardises = standardises(network)
         self._bf16 = precision == "bf16"
@@ -246,8 +248,7 @@ class TorchEngine(BaseEngine):
         bf16 = torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
         try:
             batch = torch.from_numpy(np.ascontiguousarray(tile))[None].movedim(-1, 1)
-            form = self._form if tile.ndim == 3 else torch.contiguous_format
-            batch = batch.float().contiguous(memory_format=form)
+            batch = batch.float().contiguous(memory_format=self._form)
             with torch.inference_mode(), bf16:
                 return network(batch)
         except RuntimeError as error:  # torch's allocator says so when memory runs out

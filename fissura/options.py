@@ -215,7 +215,10 @@ class BenchmarkOptions:
     versus: Annotated[
         str | None, Option("--vs", help="naive, or MODEL, MODEL:ENGINE, :ENGINE; run in turn.")
     ] = None
-    size: Annotated[str, Option(help="HEIGHTxWIDTH of the network's input.")] = "1024x1024"
+    size: Annotated[
+        str | None,
+        Option(help="HEIGHTxWIDTH of the network's input [1024x1024; a detector's own]."),
+    ] = None
     frames: Annotated[int, Option(help="Runs to time.")] = 20
     precision: Annotated[str, Option(help="float32 or bf16.")] = "float32"
     threads: Threads = None
