@@ -34,8 +34,8 @@ def box_entries(detections: Detections) -> list[dict[str, Any]]:
 
 
 def label_colour(label: str) -> Colour:
-    """The same for a class in every picture; classes may share one."""
-    colours = list(plates.TYPE_COLOURS.values())
+    """The same for a class in every picture; classes other than crack may share one."""
+    colours = [colour for colour in plates.TYPE_COLOURS.values() if colour != CRACK_COLOUR]
     other = colours[zlib.crc32(readable(label).encode()) % len(colours)]
     return CRACK_COLOUR if label == "crack" else other
 
