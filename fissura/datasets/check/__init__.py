@@ -33,6 +33,8 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     masks = list(dict.fromkeys(p for one in sets for _, p in (*(one.masks or ()), *one.regions)))
     known = _gather_all(pictures, masks)
     side_of, group_of = sides.places(sets)
+    video = {p.file: f"{s.root}:{p.sequence}" for s in with_boxes for p in s.pictures if p.sequence}
+    group_of |= video
     found = list(files.name_faults([*pictures, *masks], folder, say))
     for facts in known.values():
         found += files.file_faults(facts, say)
@@ -49,7 +51,6 @@ def check(root: Path, dataset: str | None = None, match_crops: bool = False) -> 
     near = list(_near(readable, exact))
     twins = traps.known_twins(sets)
     exact = [pair for pair in exact if frozenset(pair) not in twins]
-    video = {one.file: (s.root, one.sequence) for s in with_boxes for one in s.pictures}
     near = [pair for pair in near if frozenset(pair) not in twins and not _one_video(pair, video)]
     found += sides.alike_faults("duplicate", "are the same file", exact, side_of, say)
     found += sides.alike_faults("near_duplicate", "are nearly the same", near, side_of, say)
@@ -86,10 +87,9 @@ def _near(
             yield left[i].path, left[j].path
 
 
-def _one_video(pair: tuple[Path, Path], video: Mapping[Path, tuple[Path, str | None]]) -> bool:
+def _one_video(pair: tuple[Path, Path], video: Mapping[Path, str]) -> bool:
     """Whether both are frames of one sequence, which are alike by nature."""
-    one, other = (video.get(path, (path, None)) for path in pair)
-    return one == other and one[1] is not None
+    return pair[0] in video and video[pair[0]] == video.get(pair[1])
 
 
 def _same_places(
