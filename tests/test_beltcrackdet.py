@@ -73,7 +73,7 @@ def test_the_published_ablations_have_the_size_of_their_parts(row: str) -> None:
 @pytest.mark.parametrize("branches", itertools.product([False, True], repeat=3))
 def test_every_choice_of_branches_learns(branches: tuple[bool, bool, bool]) -> None:
     hsm, atm, wfm = branches
-    network = small(hsm=hsm, atm=atm, wfm=wfm, rcu=(2,), wrap=False, classes=3)
+    network = small(hsm=hsm, atm=atm, wfm=wfm, rcu=(2,), edges="levelled", classes=3)
     raw = network(clip(2))["boxes_raw"]
     assert raw.shape == (2, 8, 8, 8)
     raw.square().sum().backward()
@@ -190,12 +190,19 @@ def test_attention_with_a_share_of_nothing_is_left_out() -> None:
 @torch.no_grad()
 def test_the_graph_wraps_or_ends_at_its_edges() -> None:
     x = torch.randn(1, 8, 6, 7)
-    for wrap in (True, False):
-        graph = lively(NeighbourGraph(8, wrap))
+    for edges in ("wrap", "replicate"):
+        wrap = edges == "wrap"
+        graph = lively(NeighbourGraph(8, edges))
         moved = graph(x.roll((2, 3), (2, 3))).roll((-2, -3), (2, 3))
         assert torch.allclose(moved, graph(x), atol=1e-5) == wrap
         inner = functional.pad(x, (1, 1, 1, 1), mode="circular" if wrap else "replicate")
         assert torch.allclose(graph(inner)[..., 1:-1, 1:-1], graph(x), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_levelled_graph_does_not_see_how_far_its_input_has_grown() -> None:
+    graph, x = lively(NeighbourGraph(8, "levelled")), torch.randn(2, 8, 6, 7)
+    assert torch.allclose(graph(1e6 * x), graph(x), rtol=1e-3, atol=1e-3)
 
 
 def test_relative_positions_run_from_query_to_key() -> None:

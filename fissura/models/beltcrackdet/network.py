@@ -22,7 +22,7 @@ from fissura.models.beltcrackdet.fusion import chain, fusion
 from fissura.models.beltcrackdet.head import OneLevelHead
 from fissura.models.beltcrackdet.spatial import KeyValue, MemoryReader, NonLocal
 from fissura.models.beltcrackdet.swin import FrameSwin
-from fissura.models.beltcrackdet.temporal import NeighbourGraph, TARFusion
+from fissura.models.beltcrackdet.temporal import EDGES, Edges, NeighbourGraph, TARFusion
 from fissura.models.yolox import MOST_CLASSES, ConvBN, check_size, released_start
 
 CHANNELS = 128
@@ -43,7 +43,7 @@ class Neck(nn.Module):
         frames: int,
         branches: tuple[bool, bool, bool],
         rcu: Sequence[int],
-        wrap: bool,
+        edges: Edges,
     ) -> None:
         super().__init__()
         self.hsm, self.atm, self.wfm = branches
@@ -51,7 +51,7 @@ class Neck(nn.Module):
             self._add_spatial(width, frames)
         if self.atm:
             self.tar = TARFusion(width, frames)
-            self.gal = NeighbourGraph(width, wrap)
+            self.gal = NeighbourGraph(width, edges)
         if self.hsm and self.atm:
             self.conv_fin_mix = chain(2 * width, 2 * width, width)
         if self.wfm:
@@ -130,8 +130,9 @@ class BeltCrackDet(nn.Module):
 
     Input: B×3×T×H×W float32 RGB, normalised, oldest first; H and W multiples of 32 from 64 on.
     `hsm`, `atm` and `wfm` switch the spatial, the temporal and the frequency branch; those of the
-    three residual fusions that `rcu` does not name are plain convolutions. With `wrap` the temporal
-    branch's graph joins opposite edges of the map, as released. `width` multiplies all channels.
+    three residual fusions that `rcu` does not name are plain convolutions. `edges` says what lies
+    beside the map's edges in the temporal branch's graph (`wrap` as released, see NeighbourGraph).
+    `width` multiplies all channels.
     """
 
     MEAN_RGB: ClassVar[tuple[float, float, float]] = (123.675, 116.28, 103.53)
@@ -151,7 +152,7 @@ class BeltCrackDet(nn.Module):
         atm: bool = True,
         wfm: bool = True,
         rcu: Sequence[int] = (1, 2, 3),
-        wrap: bool = True,
+        edges: Edges = "wrap",
         width: float = 1.0,
     ) -> None:
         super().__init__()
@@ -162,6 +163,8 @@ class BeltCrackDet(nn.Module):
             )
         if not set(rcu) <= {1, 2, 3}:
             raise ValueError(f"rcu must be among 1, 2 and 3, got {list(rcu)}")
+        if edges not in EDGES:
+            raise ValueError(f"edges must be {', '.join(EDGES[:-1])} or {EDGES[-1]}, got {edges!r}")
         if not 0 < width <= MOST_WIDTH or width * CHANNELS % STEP:
             raise ValueError(
                 f"width must be a multiple of {STEP / CHANNELS} up to {MOST_WIDTH}, got {width}"
@@ -169,7 +172,7 @@ class BeltCrackDet(nn.Module):
         channels = round(width * CHANNELS)
         self.frames = frames
         self.backbone = FrameBackbone(channels // 4, blocks=1)
-        self.neck = Neck(channels, frames, (hsm, atm, wfm), rcu, wrap)
+        self.neck = Neck(channels, frames, (hsm, atm, wfm), rcu, edges)
         self.head = OneLevelHead(channels, classes)
         released_start(self)
 

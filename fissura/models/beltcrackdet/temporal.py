@@ -6,11 +6,14 @@ Shapes: B batch, T frames, C channels, h×w the map.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Edges = Literal["wrap", "replicate", "levelled"]
+EDGES = ("wrap", "replicate", "levelled")
 SLOPE = 0.1
 
 
@@ -127,12 +130,14 @@ class NeighbourGraph(nn.Module):
     """GAL: every position exchanges with the four beside it.
 
     With `wrap`, as released, the map's left edge lies beside its right one, and top beside bottom;
-    else an edge is its own neighbour.
+    with `replicate` an edge is its own neighbour. `levelled` does that too, and brings each map to
+    a spread of 1 first: nothing before it is normalised, and the products of neighbours square what
+    has grown there, until a training ends in values that are no numbers.
     """
 
-    def __init__(self, width: int, wrap: bool) -> None:
+    def __init__(self, width: int, edges: Edges) -> None:
         super().__init__()
-        self.wrap = wrap
+        self.edges = edges
         self.edge_aggregation_func = LinearBN(4, 1)
         self.vertex_update_func = LinearBN(2 * width, width // 2)
         self.edge_update_func = LinearBN(2 * width, width // 2)
@@ -143,6 +148,8 @@ class NeighbourGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B×C×h×w, the same."""
+        if self.edges == "levelled":
+            x = functional.group_norm(x, 1)
         vertices = x.permute(0, 2, 3, 1)
         edges = torch.stack([vertices * beside for beside in self._neighbours(vertices)], dim=-1)
         update = self._vertex_update(vertices, edges) * self._edge_update(vertices, edges)
@@ -156,7 +163,7 @@ class NeighbourGraph(nn.Module):
         return [self._shifted(x, axis, step) for axis in (1, 2) for step in (1, -1)]
 
     def _shifted(self, x: Tensor, axis: int, step: int) -> Tensor:
-        if self.wrap:
+        if self.edges == "wrap":
             return x.roll(step, axis)
         last = x.shape[axis] - 1
         if step > 0:
