@@ -233,14 +233,22 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> str:
 
 
 def _hint(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    owner = model
+    owner, choices = model, [model]
     for part in location[:-1]:
         field = owner.model_fields.get(str(part))
-        inner = _models_in(field.annotation) if field else []
-        owner = inner[0] if inner else owner
+        if field is not None:
+            choices = _models_in(field.annotation)
+        else:  # the kind that tells which of several
+            choices = [one for one in choices if _is_kind(one, part)]
+        owner = choices[0] if choices else owner
     names = list(owner.model_fields)
     near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(names)}"
+
+
+def _is_kind(model: type[BaseModel], kind: int | str) -> bool:
+    kinds = (typing.get_args(field.annotation) for field in model.model_fields.values())
+    return any(kind in names for names in kinds)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
