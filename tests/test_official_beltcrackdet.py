@@ -21,7 +21,7 @@ from fissura.cli import app  # noqa: E402
 from fissura.models import BeltCrackDet, YoloxS  # noqa: E402
 from fissura.types import InputError  # noqa: E402
 from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
-from fissura.weights.official import (
+from fissura.weights.official import (  # noqa: E402
     convert,
     import_weights,
     read_checkpoint,
@@ -123,7 +123,7 @@ def test_missing_and_unknown_entries_are_named(official: State) -> None:
     lacking = {name: values for name, values in official.items() if not name.startswith(UNUSED)}
     convert("beltcrackdet", lacking, source="x")
     del lacking["neck.gal.final_aggregation_layer.0.weight"]
-    with pytest.raises(InputError, match="missing 'neck.gal.final_aggregation_layer"):
+    with pytest.raises(InputError, match="missing 'neck"):
         convert("beltcrackdet", lacking, source="x")
     with pytest.raises(InputError, match=r"unknown 'neck\.more\.weight'"):
         convert("beltcrackdet", official | {"neck.more.weight": torch.ones(1)}, source="x")

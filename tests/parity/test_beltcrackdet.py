@@ -64,16 +64,20 @@ CLAIMS = {
 
 def network(fixture: Fixture, weights: str) -> BeltCrackDet:
     """The one with the weights of that name, brought in as a published file is."""
-    state = fixture.state()
-    if weights == "tempered":
-        for prefix, factor in fixture.golden["weights"]["gains"]:
-            for name in (n for n in state if n.startswith(prefix)):
-                if state[name].dtype == np.float32:
-                    state[name] = state[name] * np.float32(factor)
+    state = fixture.state() if weights == "plain" else tempered(fixture)
     tensors = {name: torch.from_numpy(values) for name, values in state.items()}
     built = convert("beltcrackdet", tensors, source=weights)
     assert isinstance(built, BeltCrackDet)
     return built
+
+
+def tempered(fixture: Fixture) -> dict[str, NDArray[Any]]:
+    state = fixture.state()
+    for prefix, factor in fixture.golden["weights"]["gains"]:
+        chosen = [name for name in state if name.startswith(prefix)]
+        floating = [name for name in chosen if state[name].dtype == np.float32]
+        state |= {name: state[name] * np.float32(factor) for name in floating}
+    return state
 
 
 def image(about: dict[str, Any]) -> Tensor:
