@@ -199,6 +199,7 @@ def test_wrong_settings_are_named(
         train(config(data_root, **changes), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", BOXES, ids=lambda path: path.stem)
 def test_every_preset_trains_a_step_when_made_small(
     path: Path, data_root: Path, tmp_path: Path

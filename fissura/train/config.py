@@ -217,7 +217,7 @@ class DetectionLossSettings(Settings):
     @model_validator(mode="after")
     def _boxes_count(self) -> Self:
         if self.reg * (self.zeta + self.eta) == 0:
-            raise ValueError("zeta and eta, or reg, are 0, so that no box is learnt; raise one")
+            raise ValueError("zeta and eta, or reg, are 0, so that no box is learned; raise one")
         return self
 
 
