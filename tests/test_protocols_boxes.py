@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from small_belts import DarkFinder, boxes_of, results_of, write_belts
 from typer.testing import CliRunner
 
 from fissura.cli import app
+from fissura.config import PredictSettings
+from fissura.datasets.sequences import open_sequences, read_clip
 from fissura.evaluate import BOX_PROTOCOLS, EvaluateSettings, evaluate
 from fissura.evaluate.boxes import results
 from fissura.evaluate.boxes.evaluation import true_boxes
 from fissura.evaluate.boxes.pictures import draw_heat, draw_outcome, heat_map, outcome
 from fissura.evaluate.boxes.results import read_results
 from fissura.evaluate.boxes.scoring import System
+from fissura.evaluate.boxes.sources import FromEngine
 from fissura.evaluate.scoring import Choice
-from fissura.letterbox import Letterbox
+from fissura.letterbox import Letterbox, fit_clip
 from fissura.metrics.detection import FoundBoxes, match
 from fissura.types import InputError, Keyframe
 
@@ -129,6 +133,22 @@ def test_stored_boxes_of_a_detector_score_as_the_detector(belts: Path, tmp_path:
     assert (tmp_path / "first" / "protocols.md").is_file()
     assert (tmp_path / "first" / "coco" / "pr_curve.png").is_file()
     assert first["coco"]["data"]["note"] == ""
+
+
+def test_windows_are_those_of_every_key_frame(belts: Path) -> None:
+    class Recorder(DarkFinder):
+        def run_clip(self, clip: Any) -> Any:
+            seen.append(clip.copy())
+            return super().run_clip(clip)
+
+    seen: list[Any] = []
+    engine = Recorder()
+    data = open_sequences(belts, frames=5)
+    once = dataclasses.replace(data, keyframes=(*data.keyframes[:4], *data.keyframes[5:]))
+    FromEngine(engine, PredictSettings(), 0.01).find(once, ("crack",), lambda: None)
+    for keyframe, clip in zip(once.keyframes, seen, strict=True):
+        fitted = fit_clip(read_clip(keyframe)[-2:], engine.card.network_hw)
+        assert np.array_equal(clip, fitted)
 
 
 def test_where_the_threshold_comes_from(belts: Path, tmp_path: Path) -> None:

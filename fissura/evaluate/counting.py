@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fissura.datasets import Reader
 from fissura.evaluate.job import Job
-from fissura.evaluate.pictures import Measured, measure
+from fissura.evaluate.pictures import Measured, Score, measure
 from fissura.evaluate.scoring import Choice
 from fissura.evaluate.sources import Source, see
 from fissura.metrics import CrackCounts
@@ -31,7 +31,7 @@ class Counted:
 def collect(job: Job, source: Source, samples: Reader, choices: Mapping[str, Choice]) -> Counted:
     """Counts of every protocol; pixels outside a picture's region mask count for none of them."""
     tallies = {name: p.tally(choices[name].value) for name, p in job.protocols.items()}
-    measured: dict[str, dict[str, list[float]]] = {name: {} for name in tallies}
+    measured: dict[str, dict[str, list[Score]]] = {name: {} for name in tallies}
     regions = cropped = 0
     for i in range(len(samples)):
         whole = samples[i]

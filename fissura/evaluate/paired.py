@@ -29,12 +29,14 @@ HEADLINE = {
     "aiu": "AIU",
     "iou_max": "IoU-max",
     "hd95": "HD95",
+    "hd95_min": "HD95-min",
+    "ahd95": "AHD95",
     "psnr": "PSNR",
     "ssim": "SSIM",
 }
 """The scores that are quoted; more is better in all but those of LESS_IS_BETTER."""
 
-LESS_IS_BETTER = frozenset({"hd95"})
+LESS_IS_BETTER = frozenset({"hd95", "hd95_min", "ahd95"})
 
 LEAST_GROUPS, LEAST_RESAMPLES = 10, 200
 """Below these the percentile interval is too narrow, or too rough, to claim a difference by."""

@@ -221,6 +221,31 @@ PROTOCOLS: dict[str, Protocol] = {
         stored="float32",
         picture_scores=("hd95", "one_empty", "psnr", "ssim"),
     ),
+    "csbsr": Protocol(
+        sentence=(
+            "Crack where p > t for 99 thresholds 0.01 to 0.99 in 32-bit floats; AIU and IoU-max as"
+            " in `cssr`; HD95 of every picture at every threshold, of which AHD95 is the mean over"
+            " pictures and thresholds and HD95-min the mean over pictures at its best threshold;"
+            " for degraded pictures PSNR and SSIM of the enlarged ones."
+        ),
+        source=(
+            "README and test code of CSBSR, the successor of CSSR (IEEE TIM 2024); whole pictures,"
+            " the 95th percentile and contours are ours"
+        ),
+        comparable=(
+            "with CSBSR's README, which has CSSR too, but for its patches; its script takes the"
+            " 50th percentile for what it calls HD95"
+        ),
+        thresholds=Thresholds(tuple(float(t) for t in np.asarray(HUNDREDTHS, np.float32))),
+        rule="fixed",
+        fixed=0.5,
+        point_scores=("smooth_iou",),
+        curve_scores=("aiu", "iou_max"),
+        averages=("per_image",),
+        stored="float32",
+        slow=True,
+        picture_scores=("hd95_curve", "psnr", "ssim"),
+    ),
 }
 
 

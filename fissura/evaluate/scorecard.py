@@ -17,6 +17,9 @@ from fissura.metrics import POINT_SCORES, CrackCounts, Thresholds
 TITLES = {
     **paired.HEADLINE,
     "hd95": "HD95 (px)",
+    "hd95_min": "HD95-min (px)",
+    "ahd95": "AHD95 (px)",
+    "hd95_min_threshold": "HD95-min at",
     "one_empty": "one empty",
     "psnr": "PSNR (dB)",
     "precision": "P",

@@ -96,10 +96,11 @@ def value_rows(protocol: Protocol, found: Found, subset: Index, bootstrap: Boots
         draws = Draws(found.tally.thresholds, counts.rows(subset), weights, protocol.empty)
         row = _row(protocol, draws, tolerance, found.choice)
         if found.measured and not tolerance:
-            row["per_image"] |= {
-                name: draws.mean(np.asarray(each, np.float64)[subset, None])
-                for name, each in found.measured.items()
-            }
+            measured = {k: np.asarray(v, np.float64)[subset] for k, v in found.measured.items()}
+            curve = measured.pop("hd95_curve", None)
+            row["per_image"] |= {k: draws.mean(each[:, None]) for k, each in measured.items()}
+            if curve is not None:
+                row["over_thresholds"] |= _least_and_mean(protocol, weights, curve)
         rows.append(row)
     return rows
 
@@ -133,6 +134,17 @@ def _over_thresholds(names: Sequence[str], draws: Draws) -> Row:
     found: Row = {name: CURVE_SCORES[name](draws) for name in names}
     at = [name for name in names if name in BEST_THRESHOLDS]
     return found | {f"{name}_threshold": round(BEST_THRESHOLDS[name](draws), 9) for name in at}
+
+
+def _least_and_mean(protocol: Protocol, weights: Values, each: Values) -> Row:
+    """HD95-min and AHD95 of HD95 by picture and threshold, N×T."""
+    means = weights @ each / weights.sum(axis=1, keepdims=True)
+    best = protocol.thresholds.values[int(means[0].argmin())]
+    return {
+        "hd95_min": means.min(axis=1),
+        "ahd95": means.mean(axis=1),
+        "hd95_min_threshold": round(best, 9),
+    }
 
 
 def _at(draws: Draws, k: int, name: str, average: Average) -> Values:

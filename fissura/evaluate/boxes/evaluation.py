@@ -29,7 +29,7 @@ from fissura.evaluate.boxes.sources import BoxSource
 from fissura.evaluate.job import EvaluateSettings, Progress
 from fissura.evaluate.output import output, remove_old_reports
 from fissura.evaluate.scoring import Bootstrap, Choice
-from fissura.metrics.detection import FoundBoxes, TrueBoxes, match
+from fissura.metrics.detection import TrueBoxes, match
 from fissura.types import InputError, Keyframe
 
 
@@ -84,7 +84,7 @@ def evaluate_boxes(
     systems = [System(*each) for each in zip(names, matched, choices, strict=True)]
     pictures = _pictures(job, data)
     remove_old_reports(out)
-    files = _write_extras(job, sources, systems, data, found, out)
+    files = _write_extras(job, sources, systems, data, out)
     reports = {name: _report(job, name, sources, systems, pictures, data) for name in job.protocols}
     return report.write_all(reports, out, files)
 
@@ -200,15 +200,14 @@ def _write_extras(
     sources: Sequence[BoxSource],
     systems: Sequence[System],
     data: Sequences,
-    found: Sequence[FoundBoxes],
     out: Path,
 ) -> list[str]:
-    """The boxes of what was computed as COCO results, and the pictures asked for."""
+    """The best boxes of what was computed as COCO results, and the pictures asked for."""
     files = []
-    for source, system, boxes in zip(sources, systems, found, strict=True):
+    for source, system in zip(sources, systems, strict=True):
         if source.engine is not None:
             path = Path("detections") / f"{report.file_name(system.label)}.json"
-            write_results(out / path, boxes, data, job.classes)
+            write_results(out / path, system.matches.found, data, job.classes)
             files.append(path.as_posix())
     if job.settings.pictures:
         engines = [source.engine for source in sources]

@@ -124,8 +124,8 @@ def write_results(path: Path, found: FoundBoxes, data: Sequences, classes: Seque
             {
                 "image_id": images[image],
                 "category_id": ids[classes[label]],
-                "bbox": [round(float(side), 3) for side in box],
-                "score": round(float(score), 6),
+                "bbox": [round(float(side), 4) for side in box],
+                "score": float(f"{score:.9g}"),
             }
         )
         for image, label, box, score in rows

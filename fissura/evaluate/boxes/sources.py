@@ -11,10 +11,10 @@ import numpy as np
 
 from fissura.config import PredictSettings
 from fissura.datasets.sequences import Sequences, read_clip
+from fissura.detect import Window
 from fissura.engines import Engine
 from fissura.evaluate.boxes.results import Results, read_results
 from fissura.metrics.detection import FoundBoxes
-from fissura.pipeline import detect_clip
 from fissura.types import Detections, InputError
 
 Progress = Callable[[], None]
@@ -61,10 +61,16 @@ class FromEngine(BoxSource):
         }
 
     def find(self, data: Sequences, classes: Sequence[str], step: Progress) -> FoundBoxes:
-        """Run the network on every key frame."""
-        found = []
+        """Run the network on every key frame; frames that follow each other are fitted once."""
+        window, found = Window(self._engine.card), []
+        before: tuple[Path, ...] = ()
         for keyframe in data.keyframes:
-            found.append(detect_clip(read_clip(keyframe), self._engine, self._settings))
+            paths = keyframe.paths[-self.frames :]
+            fresh = 1 if before and paths[:-1] == before[1:] else len(paths)
+            for image in read_clip(keyframe)[-fresh:]:
+                window.push(image)
+            found.append(window.detect(self._engine, self._settings))
+            before = paths
             step()
         return _flat(found, classes)
 
