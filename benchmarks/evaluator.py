@@ -72,7 +72,7 @@ def time_protocol(name: str, pairs: list[tuple[FloatMap, BoolMask]]) -> None:
 
 def time_picture_scores(protocol: Protocol, pairs: list[tuple[FloatMap, BoolMask]]) -> None:
     """Print what HD95, and PSNR and SSIM of pictures drawn as the maps are, take on top."""
-    seconds = {"hd95": 0.0, "psnr": 0.0, "ssim": 0.0}
+    seconds = dict.fromkeys((name for name in protocol.picture_scores if name != "one_empty"), 0.0)
     for soft, truth in pairs:
         image = np.dstack([(soft * 255).astype(np.uint8)] * 3)
         sample = Sample(np.dstack([truth.astype(np.uint8) * np.uint8(255)] * 3), truth, "", "")
@@ -82,7 +82,7 @@ def time_picture_scores(protocol: Protocol, pairs: list[tuple[FloatMap, BoolMask
                 dataclasses.replace(protocol, picture_scores=(name,)), Seen(soft, image), sample
             )
             seconds[name] += time.process_time() - start
-    said = ", ".join(f"{TITLES[name]} {value:.1f} s" for name, value in seconds.items())
+    said = ", ".join(f"{TITLES.get(name, name)} {value:.1f} s" for name, value in seconds.items())
     print(f"  picture scores on top: {said}")
 
 

@@ -22,7 +22,7 @@ from fissura.config import PredictSettings
 from fissura.datasets import open_dataset
 from fissura.degrade import OPERATORS
 from fissura.engines import open_engine
-from fissura.evaluate import EvaluateSettings, evaluate
+from fissura.evaluate import PROTOCOLS, EvaluateSettings, evaluate
 from fissura.evaluate.far import FarAway, as_seen, cut, reduce_picture
 from fissura.evaluate.paired import verdict
 from fissura.evaluate.sources import from_engine
@@ -119,6 +119,23 @@ def test_picture_scores_are_means_of_their_definitions(wall, tmp_path):
     for name, values in want.items():
         assert per_image[name]["value"] == pytest.approx(np.mean(values), abs=1e-5), name
         assert per_image[name]["low"] <= per_image[name]["value"] <= per_image[name]["high"]
+
+
+def test_distances_over_all_thresholds_are_those_one_by_one(wall, tmp_path):
+    report = run(source_of(brightness), wall, tmp_path / "out", "csbsr")
+    thresholds = PROTOCOLS["csbsr"].thresholds.values
+    table = np.array(
+        [
+            [hd95(brightness(sample) > t, sample.mask, missing=66) for t in thresholds]
+            for sample in open_dataset(wall)
+        ]
+    )
+    found = report["results"][0]["over_thresholds"]
+    assert found["ahd95"]["value"] == pytest.approx(table.mean())
+    assert found["hd95_min"]["value"] == pytest.approx(table.mean(0).min())
+    assert found["hd95_min"]["value"] <= found["ahd95"]["value"]
+    assert found["hd95_min_threshold"] == pytest.approx(thresholds[table.mean(0).argmin()])
+    assert "of every picture at all thresholds" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_undegraded_pictures_have_hd95_but_no_psnr(wall, tmp_path):

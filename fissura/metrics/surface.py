@@ -49,10 +49,12 @@ def hd95_curve(
     thresholds: Sequence[float],
     *,
     missing: float | None = None,
+    strict: bool = False,
 ) -> NDArray[np.float64]:
-    """`hd95` of prediction >= t at T thresholds: their mean is AHD95, their least HD95-min."""
+    """`hd95` of prediction >= t, or > t if `strict`, at T thresholds."""
     to_truth = HausdorffTo(truth, missing)
-    return np.array([to_truth.at(prediction >= threshold) for threshold in thresholds])
+    passes = np.greater if strict else np.greater_equal
+    return np.array([to_truth.at(passes(prediction, threshold)) for threshold in thresholds])
 
 
 class HausdorffTo:
