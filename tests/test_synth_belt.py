@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from fissura.cli import app
+from fissura.datasets.sequences import open_sequences
 from fissura.synth import BeltFrame, BeltScene, BeltSeries, write_belts
 from fissura.synth.belt_camera import place_camera
 from fissura.synth.belt_style import CHOICES
@@ -268,3 +271,38 @@ def test_wrong_settings_are_named() -> None:
         BeltScene(1, (10, 10))
     with pytest.raises(SettingError, match="--frames"):
         BeltSeries(seed=1, sequences=1, frames=0, size_wh=(96, 96))
+
+
+def test_the_verb_writes_a_set_that_opens_and_never_overwrites(tmp_path: Path) -> None:
+    out = tmp_path / "belts"
+    command = ["data", "synth", "belt", "--out", str(out), "--sequences", "2", "--frames", "2"]
+    command += ["--size", "96x64", "--speed", "3", "--set", "cracks_per_frame=5", "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 4
+    opened = open_sequences(out)
+    assert opened.classes == ("crack", "hole")
+    assert [k.sequence for k in opened.keyframes] == ["belt_000"] * 2 + ["belt_001"] * 2
+    videos = json.loads((out / "annotations.json").read_text("utf-8"))["videos"]
+    assert [video["speed_mps"] for video in videos] == [3, 3]
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["clouds"], "clouds"),
+        (["belt", "--size", "960"], "--size 960"),
+        (["belt", "--set", "light=noon"], "light=noon"),
+        (["belt", "--sequences", "0"], "--sequences"),
+    ],
+)
+def test_wrong_options_of_the_verb_are_named(
+    tmp_path: Path, options: list[str], named: str
+) -> None:
+    done = CliRunner().invoke(app, ["data", "synth", *options, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
