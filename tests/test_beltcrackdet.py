@@ -23,6 +23,7 @@ from fissura.models.beltcrackdet.fusion import RCU  # noqa: E402
 from fissura.models.beltcrackdet.spatial import NonLocal, attend  # noqa: E402
 from fissura.models.beltcrackdet.swin import relative_positions  # noqa: E402
 from fissura.models.beltcrackdet.temporal import NeighbourGraph  # noqa: E402
+from fissura.models.settings import check_settings  # noqa: E402
 from fissura.weights.network import Deployed, new_card, save_safetensors  # noqa: E402
 
 ROWS: dict[str, tuple[dict[str, Any], int]] = {
@@ -68,6 +69,13 @@ def test_the_published_ablations_have_the_size_of_their_parts(row: str) -> None:
     assert sum(values.numel() for values in network.parameters()) == count
     fusions = [m for m in network.modules() if isinstance(m, RCU)]
     assert len(fusions) == (0 if not network.neck.wfm else len(arguments.get("rcu", (1, 2, 3))))
+
+
+@pytest.mark.parametrize("wrong", [{"rcu": 3}, {"rcu": [1.0]}, {"width": True}, {"hsm": 1}])
+def test_settings_of_another_kind_are_refused(wrong: dict[str, Any]) -> None:
+    check_settings(BeltCrackDet, {"rcu": [], "width": 1, "hsm": False})
+    with pytest.raises(ValueError, match=r"cannot be .* rcu \(a list of whole numbers\)"):
+        check_settings(BeltCrackDet, wrong)
 
 
 @pytest.mark.parametrize("branches", itertools.product([False, True], repeat=3))

@@ -31,12 +31,9 @@ def check_settings(
 
 def _kind(hint: Any) -> tuple[str, Callable[[Any], bool]]:
     """What a setting is in words, and whether a value is that."""
-    if hint is bool:
-        return "true or false", lambda value: isinstance(value, bool)
-    if hint is int:
-        return "a whole number", lambda value: type(value) is int
-    if hint is float:
-        return "a number", lambda value: type(value) in (int, float)
+    if hint in _PLAIN:
+        words, types = _PLAIN[hint]
+        return words, lambda value: type(value) in types
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         words = f"{', '.join(choices[:-1])} or {choices[-1]}"
@@ -53,6 +50,14 @@ def _kind(hint: Any) -> tuple[str, Callable[[Any], bool]]:
         words, fits = _kind(get_args(hint)[0])
         return words, lambda value: value is None or fits(value)
     return "a name and settings", lambda value: isinstance(value, Mapping)
+
+
+_PLAIN: dict[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+}
+"""Kinds of setting in words, and the types that a value of each may have."""
 
 
 def _whole_numbers(value: Any) -> bool:
