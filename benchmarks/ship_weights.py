@@ -22,7 +22,7 @@ from fissura.weights.network import load_module, save_safetensors
 
 LICENCE = (
     "research and evaluation only: most of the photographs it was trained on allow nothing else"
-    " (the code is Apache-2.0); see fissura/weights/cgnet.md"
+    " (the code is Apache-2.0); see fissura/weights/{model}.md"
 )
 EVERY_PICTURE = 100_000
 
@@ -44,7 +44,7 @@ def main() -> None:
         card,
         threshold=score.threshold,
         threshold_from="validation",
-        licence=LICENCE,
+        licence=LICENCE.format(model=config.model),
         summary=f"{config.name}: mean F1 over data sets {score.f1:.3f} on validation pictures",
     )
     card = save_safetensors(network, card, folder / f"{config.model}.safetensors")

@@ -88,6 +88,14 @@ def test_a_detector_learns_and_leaves_a_card(data_root: Path, tmp_path: Path) ->
     assert "mAP50" in card.summary
 
 
+def test_he_start_finds_nothing_before_it_has_learned(data_root: Path, tmp_path: Path) -> None:
+    first = {}
+    for init in ("network", "he"):
+        train(config(data_root, **SINGLE, init=init, augment={"recipe": "none"}), tmp_path / init)
+        first[init] = lines(tmp_path / init)[0]
+    assert first["he"]["obj"] < 0.1 * first["network"]["obj"]
+
+
 def test_killed_and_resumed_equals_uninterrupted(data_root: Path, tmp_path: Path) -> None:
     settings = config(data_root)
     train(settings, tmp_path / "whole")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from fissura.models import MODELS
+from fissura.models.layers import he_start
 from fissura.models.settings import check_settings
 from fissura.types import InputError
 
@@ -27,3 +29,22 @@ def check_arguments(name: str, arguments: Mapping[str, Any], source: str) -> Non
         check_settings(MODELS[name], arguments)
     except ValueError as error:
         raise InputError(f"{source}: {name} does not take them ({error})") from None
+
+
+PRIOR = 0.01
+"""What an untrained detector says of any place, since cracks are rare."""
+
+
+def restart(network: nn.Module) -> None:
+    """He's start in place of the network's own, which in some releases hardly lets a signal pass.
+
+    Norms begin as the identity, and a detector's scores at PRIOR (Lin et al., "Focal Loss for Dense
+    Object Detection", 2017, section 4.1), or the first hundreds of steps only learn their rarity.
+    """
+    he_start(network)
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        if isinstance(module, nn.Conv2d) and name.startswith(("head.obj_preds", "head.cls_preds")):
+            assert module.bias is not None
+            nn.init.constant_(module.bias, math.log(PRIOR / (1 - PRIOR)))

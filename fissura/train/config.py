@@ -287,15 +287,16 @@ class TrainConfig(Settings):
     coming batches, which are the same for any number of them. With `precision` bfloat16 the network
     computes in mixed precision, while weights, losses and validation stay in float32. With
     `sync_norms` the batch norms of several processes count the whole batch, not each its share. The
-    average
-    of weights keeps the smaller of `ema_decay` and (1 + n) / (10 + n) of itself at iteration n, or
-    `ema_decay` · (1 − exp(−n / `ema_warmup`)) where that is given.
+    average of weights keeps the smaller of `ema_decay` and (1 + n) / (10 + n) of itself at
+    iteration n, or `ema_decay` · (1 − exp(−n / `ema_warmup`)) where that is given. `init` he
+    replaces the network's own random start before any `warm_start`.
     """
 
     name: str
     model: str
     arguments: dict[str, Any] = Field(default_factory=dict)
     warm_start: tuple[Path, ...] = ()
+    init: Literal["network", "he"] = "network"
     input_scale: float = Field(default=1.0, gt=0)
     data: Data = Field(discriminator="kind")
     augment: Augment = Field(default=VariedAugment(), discriminator="recipe")

@@ -23,7 +23,7 @@ from torch import nn
 
 from fissura.config import dump_yaml, load_settings
 from fissura.models import MODELS
-from fissura.models.building import build_network
+from fissura.models.building import build_network, restart
 from fissura.train.checkpoint import LAST, MovingAverage, load_checkpoint, save_checkpoint
 from fissura.train.clips import ClipBatch
 from fissura.train.config import SequenceSettings, TrainConfig
@@ -153,6 +153,8 @@ def _start(config: TrainConfig, team: Team) -> RunState:
     if config.model not in MODELS:
         raise InputError(f"model: '{config.model}' is unknown; choose one of {', '.join(MODELS)}")
     network = build_network(config.model, config.arguments, "arguments")
+    if config.init == "he":
+        restart(network)
     for path in config.warm_start:
         start_from(network, config.model, path)
     if team.size > 1 and config.sync_norms:
