@@ -91,7 +91,7 @@ def test_a_detector_learns_and_leaves_a_card(data_root: Path, tmp_path: Path) ->
 def test_he_start_finds_nothing_before_it_has_learned(data_root: Path, tmp_path: Path) -> None:
     first = {}
     for init in ("network", "he"):
-        train(config(data_root, **SINGLE, init=init, augment={"recipe": "none"}), tmp_path / init)
+        train(config(data_root, **SINGLE, init=init), tmp_path / init)
         first[init] = lines(tmp_path / init)[0]
     assert first["he"]["obj"] < 0.1 * first["network"]["obj"]
 
