@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from fissura.cli import app
 from fissura.datasets import open_dataset
 from fissura.evaluate import PROTOCOLS, EvaluateSettings, evaluate
-from fissura.evaluate.paired import verdict
+from fissura.evaluate.paired import LESS_IS_BETTER, verdict
 from fissura.metrics import resample_weights
 from fissura.types import InputError
 
@@ -156,11 +156,12 @@ def test_every_protocol_scores_the_fake(fake, name):
     rows = report["results"]
     assert [row["tolerance_px"] for row in rows] == list(protocol.tolerances)
     parts = [row.get(part, {}) for row in rows for part in (*protocol.averages, "over_thresholds")]
-    found = [score for part in parts for score in part.values() if isinstance(score, dict)]
+    found = [pair for part in parts for pair in part.items() if isinstance(pair[1], dict)]
     assert found
-    for score in found:
-        assert 0 <= score["low"] <= score["high"] <= 1
-        assert 0 <= score["value"] <= 1
+    for name_of_score, score in found:
+        most = np.inf if name_of_score in LESS_IS_BETTER else 1  # a distance in pixels
+        assert 0 <= score["low"] <= score["high"] <= most
+        assert 0 <= score["value"] <= most
     for words in (protocol.source, protocol.comparable, protocol.sentence):
         assert words.strip()
         assert not words.endswith("..")
