@@ -93,7 +93,7 @@ def test_he_start_finds_nothing_before_it_has_learned(data_root: Path, tmp_path:
     for init in ("network", "he"):
         train(config(data_root, **SINGLE, init=init), tmp_path / init)
         first[init] = lines(tmp_path / init)[0]
-    assert first["he"]["obj"] < 0.1 * first["network"]["obj"]
+    assert first["he"]["obj"] < 0.5 * first["network"]["obj"]
 
 
 def test_killed_and_resumed_equals_uninterrupted(data_root: Path, tmp_path: Path) -> None:
