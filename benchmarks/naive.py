@@ -6,8 +6,10 @@ numbers, then times it and every installed engine against this reference, in tur
 
     python benchmarks/naive.py --model cgnet --size 1024x1024 --frames 10 --threads 2
     python benchmarks/naive.py --model deepcrack_zou --size 512x512 --frames 5 --threads 2
+    python benchmarks/naive.py --model cssr --random --size 112x112 --frames 5 --threads 2
 
-A network without shipped weights runs with random ones, which cost the same time.
+A network without shipped weights, or any with `--random`, runs in its published size with random
+ones, which cost the same time. CSSR is written for the U-Net with pixel shuffle.
 On a machine that others use, `--threads 1 --clock cpu` counts processor time instead.
 """
 
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +143,73 @@ def deepcrack_liu(state: State, x: Tensor) -> Maps:
     return {"logits": logits} | dict(zip(SIDES, sides, strict=True))
 
 
+def cssr(state: State, x: Tensor, skip: bool = False) -> Maps:
+    """CSSR, DBPN and a U-Net: N×3×H×W in 0…1 → logits N×1×sH×sW and the picture N×3×sH×sW."""
+    image = _dbpn(state, "sr_model", x)
+    if skip:
+        scale = image.shape[-1] // x.shape[-1]
+        image = image + F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False)
+    mean = image.mean((2, 3), keepdim=True)
+    variance = image.var((2, 3), correction=0, keepdim=True)
+    seen = (image - mean) / torch.sqrt(variance + 1e-5)
+    return {"logits": _unet_vgg16(state, "segmentation_model", seen), "image": image}
+
+
+def _dbpn(state: State, name: str, x: Tensor) -> Tensor:
+    scale = {6: 2, 8: 4, 12: 8}[state[f"{name}.up1.up_conv1.deconv.weight"].shape[-1]]
+
+    def layer(part: str, x: Tensor, padding: int = 0, stride: int = 1) -> Tensor:
+        part = f"{name}.{part}"
+        y = F.conv2d(x, state[f"{part}.conv.weight"], state[f"{part}.conv.bias"], stride, padding)
+        return F.prelu(y, state[f"{part}.act.weight"]) if f"{part}.act.weight" in state else y
+
+    def enlarge(part: str, x: Tensor) -> Tensor:
+        part = f"{name}.{part}"
+        weight, bias = state[f"{part}.deconv.weight"], state[f"{part}.deconv.bias"]
+        return F.prelu(F.conv_transpose2d(x, weight, bias, scale, 2), state[f"{part}.act.weight"])
+
+    def entry(part: str, features: list[Tensor]) -> Tensor:
+        joint = torch.cat(features, 1)
+        return layer(f"{part}.conv", joint) if len(features) > 1 else joint
+
+    def up(t: int, small: list[Tensor]) -> Tensor:
+        x = entry(f"up{t}", small)
+        large = enlarge(f"up{t}.up_conv1", x)
+        error = layer(f"up{t}.up_conv2", large, 2, scale) - x
+        return large + enlarge(f"up{t}.up_conv3", error)
+
+    def down(t: int, large: list[Tensor]) -> Tensor:
+        x = entry(f"down{t}", large)
+        small = layer(f"down{t}.down_conv1", x, 2, scale)
+        error = enlarge(f"down{t}.down_conv2", small) - x
+        return small + layer(f"down{t}.down_conv3", error, 2, scale)
+
+    small = [layer("feat1", layer("feat0", x, 1))]
+    large = [up(1, small)]
+    small = []
+    while f"{name}.down{len(large)}.down_conv1.conv.weight" in state:
+        small.insert(0, down(len(large), large))
+        large.insert(0, up(len(large) + 1, small))
+    return layer("output_conv", torch.cat(large, 1), 1)
+
+
+def _unet_vgg16(state: State, name: str, x: Tensor) -> Tensor:
+    height, width = x.shape[-2:]
+    x = F.pad(x, (0, -width % 16, 0, -height % 16), mode="reflect")
+    skips = []
+    for k in range(1, 6):
+        for i in (0, 2, 4) if k > 2 else (0, 2):
+            x = F.relu(_conv(state, f"{name}.conv{k}.{i}", x))
+        skips.append(x)
+        x = F.max_pool2d(x, 2) if k < 5 else x
+    x = F.pixel_shuffle(F.relu(_conv(state, f"{name}.center.block.0.conv", x)), 2)
+    for k in (4, 3, 2):
+        joint = torch.cat([x, skips[k - 1]], 1)
+        x = F.pixel_shuffle(F.relu(_conv(state, f"{name}.dec{k}.block.0.conv", joint)), 2)
+    x = F.relu(_conv(state, f"{name}.dec1.conv", torch.cat([x, skips[0]], 1)))
+    return _conv(state, f"{name}.final", x)[..., :height, :width]
+
+
 def _convolutions(state: State, name: str, x: Tensor) -> Tensor:
     index = 0
     while f"{name}.nn.{index}.conv.weight" in state:
@@ -155,6 +225,7 @@ def _conv(state: State, name: str, x: Tensor) -> Tensor:
 
 NETWORKS: dict[str, Callable[[State, Tensor], Maps]] = {
     "cgnet": cgnet,
+    "cssr": cssr,
     "deepcrack_liu": deepcrack_liu,
     "deepcrack_zou": deepcrack_zou,
 }
@@ -169,6 +240,8 @@ class Reference:
         module, self.card = load_module(path)
         self._state = module.state_dict()
         self._network = NETWORKS[self.card.name]
+        if self.card.arguments.get("sr", {}).get("skip"):
+            self._network = partial(self._network, skip=True)
 
     def run(self, image: UInt8Image) -> dict[str, np.ndarray]:
         """H×W×3 uint8 RGB → named maps without batch axis."""
@@ -220,8 +293,9 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--random", action="store_true", help="random weights, published size")
     options = parser.parse_args()
-    if options.model not in shipped() and options.model in NETWORKS:
+    if options.model in NETWORKS and (options.random or options.model not in shipped()):
         with tempfile.TemporaryDirectory() as folder:
             return print_table(with_random_weights(options.model, Path(folder)), options)
     return print_table(options.model, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import nn  # noqa: E402
 
 from fissura.models import MODELS  # noqa: E402
 from fissura.weights.imagenet import encoder_name  # noqa: E402
-from fissura.weights.network import load_module  # noqa: E402
+from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
 from fissura.weights.official import convert, import_weights, start_from  # noqa: E402
 
 SR = {"name": "dbpn", "stages": 3, "width": 4}
@@ -213,3 +214,38 @@ def test_cssr_begins_with_either_part_and_either_part_with_cssr(tmp_path: Path) 
     assert same(other, sr)
     with pytest.raises(InputError, match="looks like unet_vgg16, not pspnet"):
         start_from(MODELS["pspnet"](width=4), "pspnet", path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_baselines_file_begins_the_part_that_it_has(tmp_path: Path, suffix: str) -> None:
+    path = (tmp_path / "bicubic").with_suffix(suffix)
+    arguments: dict[str, Any] = {"scale": 4, "sr": {"name": "bicubic"}, "segmenter": UNET}
+    baseline = network("cssr", **arguments)
+    if suffix == ".pth":
+        torch.save(baseline.state_dict(), path)
+    else:
+        save_safetensors(baseline, new_card("cssr", arguments), path)
+    begun = network("cssr", scale=4, sr=SR, segmenter=UNET)
+    before = copy.deepcopy(begun.sr_model)
+    for values in begun.segmentation_model.state_dict().values():
+        values.zero_()
+    start_from(begun, "cssr", path)
+    assert same(begun.sr_model, before)
+    assert same(begun.segmentation_model, baseline.segmentation_model)
+
+
+def test_super_resolution_alone_begins_that_part(tmp_path: Path) -> None:
+    path = tmp_path / "sr.pth"
+    trained = network("cssr", scale=4, sr=SR, segmenter=UNET)
+    begun = network("cssr", scale=4, sr=SR, segmenter=UNET | {"width": 6})
+    before = copy.deepcopy(begun.segmentation_model)
+    own = {k: v for k, v in trained.state_dict().items() if k.startswith("sr_model.")}
+    torch.save(own, path)
+    for values in begun.sr_model.state_dict().values():
+        values.zero_()
+    start_from(begun, "cssr", path)
+    assert same(begun.sr_model, trained.sr_model)
+    assert same(begun.segmentation_model, before)
+    torch.save(own | {"segmentation_model.more": torch.zeros(1)}, path)
+    with pytest.raises(InputError, match="unknown 'segmentation_model.more'"):
+        start_from(begun, "cssr", path)
