@@ -1,13 +1,12 @@
 """What tiles change in networks that enlarge and standardise the picture by its own statistics.
 
-    python benchmarks/enlarged_tiles.py
-    python benchmarks/enlarged_tiles.py --model runs/train/cssr_quick/best.safetensors
-    python benchmarks/enlarged_tiles.py --released --side 96 --tiles
+    python benchmarks/enlarged_tiles.py [--model cssr]
+    python benchmarks/enlarged_tiles.py --random --side 96 --tiles
 
 Renders a small picture of a crack, evenly lit and in shade from one side to the other, and
-compares the maps in tiles with those of the whole picture. Without a model the network is CSSR with
-random weights in the size of `configs/cssr_compact.yaml`, or with `--released` in the published
-size: its map means nothing but reacts to its statistics. Prints the peak memory as well.
+compares the maps in tiles with those of the whole picture: tiles that are standardised as the whole
+is, and each by its own statistics. With `--random` the network is CSSR in its published size with
+random weights: its map means nothing but reacts to its statistics. Prints the peak memory as well.
 """
 
 from __future__ import annotations
@@ -16,35 +15,34 @@ import argparse
 import resource
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fissura.config import PredictSettings
-from fissura.engines import Engine, open_engine
+from fissura.engines import BaseEngine, Engine, open_engine
 from fissura.pipeline import enlarged_map
 from fissura.synth import CrackSpec, render_crack
 from fissura.types import UInt8Image
 
-COMPACT: dict[str, Any] = {
-    "scale": 4,
-    "sr": {"name": "dbpn", "stages": 2, "width": 24, "skip": True},
-    "segmenter": {"name": "unet_vgg16", "decoder": "pixel_shuffle", "width": 14},
-}
 
-
-def random_engine(folder: Path, size: dict[str, Any], normalisation: str, threads: int) -> Engine:
-    """CSSR with random weights."""
+def random_engine(folder: Path, threads: int) -> Engine:
+    """CSSR in its published size with random weights."""
     import torch
 
     from fissura.models import MODELS
     from fissura.weights.network import new_card, save_safetensors
 
     torch.manual_seed(0)
-    arguments = size | {"normalisation": normalisation}
-    path = folder / f"{normalisation}.safetensors"
-    save_safetensors(MODELS["cssr"](**arguments), new_card("cssr", arguments), path)
+    path = folder / "random.safetensors"
+    save_safetensors(MODELS["cssr"](), new_card("cssr"), path)
     return open_engine(path, threads=threads)
+
+
+class EachByItself(BaseEngine):
+    """An engine that does not say that it standardises."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.card, self.run = engine.name, engine.card, engine.run
 
 
 def pictures(side: int) -> dict[str, UInt8Image]:
@@ -55,8 +53,9 @@ def pictures(side: int) -> dict[str, UInt8Image]:
     return {"even light": even, "shade": (even * light).astype(np.uint8)}
 
 
-def rows(name: str, engine: Engine, side: int, tiles: list[int]) -> list[str]:
+def rows(engine: Engine, side: int, tiles: list[int]) -> list[str]:
     """Table rows: every picture in tiles of every size."""
+    name = "the whole's" if engine.standardises else "its own"
     found = []
     for light, image in pictures(side).items():
         whole, drawn = enlarged_map(image, engine, PredictSettings(tile=side, overlap=0))
@@ -74,25 +73,21 @@ def rows(name: str, engine: Engine, side: int, tiles: list[int]) -> list[str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--model")
-    parser.add_argument("--released", action="store_true")
+    parser.add_argument("--model", default="cssr")
+    parser.add_argument("--random", action="store_true")
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--tiles", type=int, nargs="*", default=[128, 160])
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    print("| network | light | tile | largest gap | mean gap | flipped | picture, of 255 |")
+    print("| statistics | light | tile | largest gap | mean gap | flipped | picture, of 255 |")
     print("|-|-|-|-|-|-|-|")
     with tempfile.TemporaryDirectory() as folder:
-        if given.model:
-            engines = {given.model: open_engine(given.model, threads=given.threads)}
+        if given.random:
+            engine = random_engine(Path(folder), given.threads)
         else:
-            size = {} if given.released else COMPACT
-            engines = {
-                kind: random_engine(Path(folder), size, kind, given.threads)
-                for kind in ("instance", "fixed")
-            }
-        for name, engine in engines.items():
-            print("\n".join(rows(name, engine, given.side, given.tiles)), flush=True)
+            engine = open_engine(given.model, threads=given.threads)
+        for way in (engine, EachByItself(engine)):
+            print("\n".join(rows(way, given.side, given.tiles)), flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"\npeak memory with the picture of {given.side} pixels whole: {peak:.1f} GB")
 

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from small_models import small_arguments  # noqa: E402
 
 from fissura.models import MODELS  # noqa: E402
+from fissura.models.cssr import SEGMENTERS  # noqa: E402
 from fissura.models.deepcrack_zou import Pool, Unpool  # noqa: E402
 from fissura.models.layers import mirror_to_stride  # noqa: E402
 from fissura.models.pspnet import GridMean  # noqa: E402
@@ -273,6 +274,13 @@ def test_with_a_skip_super_resolution_starts_as_bicubic_enlargement() -> None:
 def cssr(**arguments: Any) -> torch.nn.Module:
     torch.manual_seed(0)
     return MODELS["cssr"](**(small_arguments("cssr") | arguments))
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_every_segmenter_answers_at_the_enlarged_size(name: str) -> None:
+    outputs = cssr(segmenter={"name": name, "width": 4}).eval()(torch.rand(1, 3, 9, 14))
+    assert outputs["logits"].shape == (1, 1, 18, 28)
+    assert outputs["image"].shape == (1, 3, 18, 28)
 
 
 def test_the_enlarged_picture_is_clamped_in_use_only_and_only_as_released() -> None:

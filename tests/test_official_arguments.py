@@ -111,7 +111,7 @@ def test_a_small_file_builds_no_large_network(
         ("cssr", {"sr": {7: 2}}, "sr: 7 is no setting"),
         ("cssr", {"sr": {"name": ["x"]}}, "sr: name must be dbpn or bicubic"),
         ("cssr", {"sr": {"name": "bicubic", "width": 4}}, "bicubic has no settings"),
-        ("cssr", {"segmenter": {"name": {}}}, "segmenter: name must be unet_vgg16 or pspnet"),
+        ("cssr", {"segmenter": {"name": {}}}, "segmenter: name must be one of unet_vgg16, pspnet"),
         ("cssr", {"segmenter": {"width": None}}, "segmenter: width cannot be None"),
     ],
 )

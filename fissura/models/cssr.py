@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fissura.models.dbpn import DBPN, bicubic
 from fissura.models.pspnet import PSPNet
 from fissura.models.settings import check_settings
+from fissura.models.unet_resnet import UNetResNet34, UNetResNet101
 from fissura.models.unet_vgg16 import UNetVGG16
 
 Normalisation = Literal["instance", "fixed"]
@@ -25,7 +26,12 @@ Clamp = Literal["none", "released"]
 Order = Literal["sr_first", "segmentation_first"]
 Statistics = tuple[Tensor, Tensor]
 
-SEGMENTERS: dict[str, type[nn.Module]] = {"unet_vgg16": UNetVGG16, "pspnet": PSPNet}
+SEGMENTERS: dict[str, type[nn.Module]] = {
+    "unet_vgg16": UNetVGG16,
+    "pspnet": PSPNet,
+    "unet_resnet34": UNetResNet34,
+    "unet_resnet101": UNetResNet101,
+}
 SCALES = (1, 2, 4, 8)
 FIXED_MEAN, FIXED_STD = (0.4741, 0.4937, 0.5048), (0.1621, 0.1532, 0.1523)
 VARIANCE_EPS = 1e-5
@@ -42,7 +48,8 @@ class CSSR(nn.Module):
 
     Input: N×3×H×W float32 RGB in 0…1, any size. `sr` and `segmenter` name the two networks and give
     their arguments: {"name": "dbpn", "stages": 6} or {"name": "bicubic"}, the first baseline;
-    {"name": "unet_vgg16", "decoder": "pixel_shuffle"} or {"name": "pspnet"}. With a `scale` of 1
+    {"name": "unet_vgg16", "decoder": "pixel_shuffle"}, {"name": "pspnet"} or, beyond the release, a
+    "unet_resnet34" or "unet_resnet101". With a `scale` of 1
     nothing is enlarged: the second baseline, for pictures of full resolution.
 
     Between the two the enlarged picture is standardised, each by its own statistics (`instance`) or
@@ -170,7 +177,7 @@ def _enlarger(scale: int, channels: int, arguments: dict[str, Any]) -> DBPN | No
 def _segmenter(arguments: dict[str, Any]) -> nn.Module:
     name = arguments.pop("name", "unet_vgg16")
     if name not in tuple(SEGMENTERS):  # It may be anything, also what has no hash.
-        raise ValueError(f"segmenter: name must be {' or '.join(SEGMENTERS)}, got {name!r}")
+        raise ValueError(f"segmenter: name must be one of {', '.join(SEGMENTERS)}, got {name!r}")
     _check("segmenter", SEGMENTERS[name], arguments)
     return SEGMENTERS[name](**arguments)
 

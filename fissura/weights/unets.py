@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fissura.models.cssr import SEGMENTERS
 from fissura.models.dbpn import KERNELS
 from fissura.types import InputError
 from fissura.weights.imagenet import encoder_name
@@ -20,7 +21,7 @@ from fissura.weights.pickles import told
 SR, SEGMENTER = "sr_model.", "segmentation_model."
 TWICE_NAMED = ("cssr", "unet_vgg16", "unet_resnet34", "unet_resnet101")
 KHANHHAS_THRESHOLD = 0.2
-PARTS = {"dbpn": SR, "unet_vgg16": SEGMENTER, "pspnet": SEGMENTER}
+PARTS = {"dbpn": SR, **dict.fromkeys(SEGMENTERS, SEGMENTER)}
 """Networks that are part of CSSR, and what their entries begin with there."""
 
 _SCALES = {kernel: scale for scale, kernel in KERNELS.items()}
@@ -140,7 +141,7 @@ def part_of_cssr(
         others = {key: values for key, values in own.items() if not key.startswith(prefix)}
         return others | {prefix + key: values for key, values in given.items()}
     if name == "cssr" and origin == "cssr":
-        absent = [p for p in PARTS.values() if not any(key.startswith(p) for key in given)]
+        absent = [p for p in (SR, SEGMENTER) if not any(key.startswith(p) for key in given)]
         return {k: v for k, v in own.items() if k.startswith(tuple(absent))} | dict(given)
     if origin == "cssr" and name in PARTS:
         prefix = PARTS[name]
