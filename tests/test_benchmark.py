@@ -70,7 +70,7 @@ def test_impossible_workloads_are_refused(workload):
         Workload(**workload)
 
 
-@pytest.mark.parametrize("name", ["cgnet", "deepcrack_liu", "deepcrack_zou"])
+@pytest.mark.parametrize("name", ["cgnet", "cssr", "deepcrack_liu", "deepcrack_zou"])
 def test_reference_written_from_the_description_agrees_with_the_network(name, tmp_path):
     from fissura.models import MODELS
     from fissura.weights.network import new_card, save_safetensors

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from fakes import pairs
 from PIL import Image
+from small_exports import exported
 from test_evaluate import FEW, run
 from toy_model import write_toy_model
 from typer.testing import CliRunner
@@ -238,3 +239,19 @@ def test_the_benchmark_prints_the_published_form(wall, tmp_path, monkeypatch, ca
     assert [line[6] == "–" for line in lines[:3]] == [True, False, False]
     assert lines[1][2:] == lines[2][2:]
     assert lines[-1][-1].startswith("no difference shown")
+
+
+def test_the_engines_scores_are_compared_in_pairs(wall, tmp_path, monkeypatch, capsys):
+    for name in ("torch", "openvino"):
+        pytest.importorskip(name)
+    (wall / "splits").mkdir()
+    names = sorted(path.stem for path in (wall / "images").iterdir())
+    (wall / "splits" / "test.txt").write_text("\n".join(names[:3]) + "\n", "utf-8")
+    model = exported("cssr")
+    monkeypatch.setattr(sys, "argv", ["precision.py", f"{wall}:test", "--model", str(model)])
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    runpy.run_path(str(ROOT / "benchmarks" / "precision.py"), run_name="__main__")
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "float32" in line]
+    assert len(rows) == 2
+    assert rows[1][0] == "| openvino float32, difference"
+    assert rows[1][1].startswith("0.00000")
