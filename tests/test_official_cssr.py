@@ -247,5 +247,5 @@ def test_super_resolution_alone_begins_that_part(tmp_path: Path) -> None:
     assert same(begun.sr_model, trained.sr_model)
     assert same(begun.segmentation_model, before)
     torch.save(own | {"segmentation_model.more": torch.zeros(1)}, path)
-    with pytest.raises(InputError, match="unknown 'segmentation_model.more'"):
+    with pytest.raises(InputError, match=r"unknown 'segmentation_model\.more'"):
         start_from(begun, "cssr", path)
