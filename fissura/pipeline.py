@@ -166,6 +166,10 @@ def network_maps(
         seen = see(tile)
         h, w = seen.shape[:2]
         raw = engine.run(seen) if whole is None else engine.run_tile(seen, whole)
+        if "logits" not in raw:
+            raise SettingError(
+                f"model: {card.name} gives {', '.join(raw)} and finds no cracks; choose another"
+            )
         if not set(outputs) <= set(raw):
             raise SettingError(
                 f"refine {settings.refine}: {card.name} gives {', '.join(raw)} but no"

@@ -25,7 +25,7 @@ from fissura.config import PredictSettings
 from fissura.engines import Outputs
 from fissura.enlarged import shrink_map, shrink_mask
 from fissura.pipeline import enlarged_map, network_maps, predict_frame
-from fissura.types import Frame, UInt8Image
+from fissura.types import Frame, SettingError, UInt8Image
 from fissura.weights import ModelCard, from_metadata, to_metadata
 
 BAR = (slice(40, 43), slice(20, 100))
@@ -213,6 +213,12 @@ def test_enlarged_pictures_are_cut_to_what_eight_bits_hold() -> None:
 def test_grey_pictures_of_a_network_are_refused() -> None:
     engine = Drawn(lambda _: dict.fromkeys(("logits", "image"), np.zeros((1, 8, 8), np.float32)))
     with pytest.raises(InputError, match="enlarged picture has shape"):
+        enlarged_map(picture(), engine, PredictSettings())
+
+
+def test_networks_that_find_no_cracks_are_refused() -> None:
+    engine = Drawn(lambda _: {"image": np.zeros((3, 8, 8), np.float32)})
+    with pytest.raises(SettingError, match="model: drawn gives image and finds no cracks"):
         enlarged_map(picture(), engine, PredictSettings())
 
 

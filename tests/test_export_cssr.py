@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_exports import CSSR_CASES, exported
@@ -13,11 +15,13 @@ from torch import nn
 
 from fissura.config import PredictSettings
 from fissura.engines import open_engine
+from fissura.export.onnx import export_onnx
 from fissura.export.rewrites import DeconvAsConv, rewrite
 from fissura.models.cssr import CSSR, standardises
 from fissura.models.dbpn import DBPN, DeconvPReLU
 from fissura.pipeline import enlarged_map
-from fissura.types import UInt8Image
+from fissura.types import InputError, UInt8Image
+from fissura.weights.network import new_card
 from fissura.windows import map_tiles, mean_and_variance
 
 ENGINES = ("onnxruntime", "openvino", "torch")
@@ -47,6 +51,12 @@ def test_engines_agree_with_torch(case: str, name: str) -> None:
     for key, values in exact.items():
         bounded = probability if key == "logits" else np.asarray
         np.testing.assert_allclose(bounded(found[key]), bounded(values), atol=1e-4)
+
+
+def test_a_network_of_one_channel_is_refused(tmp_path: Path) -> None:
+    arguments = small_arguments("dbpn") | {"channels": 1}
+    with pytest.raises(InputError, match="export: dbpn does not take a picture of colour"):
+        export_onnx(DBPN(**arguments), new_card("dbpn", arguments), tmp_path / "dbpn.onnx")
 
 
 @pytest.mark.parametrize("name", ENGINES)

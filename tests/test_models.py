@@ -207,6 +207,12 @@ def test_networks_beyond_any_use_are_not_built(name: str, arguments: dict[str, o
         MODELS[name](**arguments)
 
 
+@pytest.mark.parametrize("part", ["sr", "segmenter"])
+def test_cssr_says_which_of_its_networks_refuses_a_width(part: str) -> None:
+    with pytest.raises(ValueError, match=f"^{part}: .*width"):
+        MODELS["cssr"](**{part: {"width": 1_000}})
+
+
 @pytest.mark.parametrize("name", ["deepcrack_liu", "deepcrack_zou"])
 def test_the_releases_start_is_smaller_than_ours(name: str) -> None:
     arguments = small_arguments(name)

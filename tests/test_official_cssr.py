@@ -22,7 +22,7 @@ from torch import nn  # noqa: E402
 from fissura.models import MODELS  # noqa: E402
 from fissura.weights.imagenet import encoder_name  # noqa: E402
 from fissura.weights.network import load_module, new_card, save_safetensors  # noqa: E402
-from fissura.weights.official import convert, import_weights, start_from  # noqa: E402
+from fissura.weights.official import convert, describe, import_weights, start_from  # noqa: E402
 
 SR = {"name": "dbpn", "stages": 3, "width": 4}
 UNET = {"name": "unet_vgg16", "decoder": "deconv", "width": 4}
@@ -124,6 +124,14 @@ def test_the_verb_takes_what_a_file_does_not_tell(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*verb, *width, "--set", "scale=3", "--overwrite"])
     assert done.exit_code == 2
     assert "cssr does not take them (scale must be" in " ".join(done.stderr.split())
+
+
+def test_what_only_enlarges_is_offered_to_training(tmp_path: Path) -> None:
+    path, out = tmp_path / "sr_pretrain_x4.pth", tmp_path / "dbpn.safetensors"
+    torch.save(network("dbpn", stages=2, width=4).state_dict(), path)
+    arguments = {"stages": 2, "width": 4}
+    steps = describe(import_weights(path, "dbpn", out, arguments=arguments))["next"]
+    assert steps == [f"fissura train CONFIG.yaml --set warm_start={out}"]
 
 
 def test_khanhhas_container_comes_in_with_its_threshold(tmp_path: Path) -> None:

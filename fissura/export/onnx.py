@@ -134,8 +134,7 @@ def _to_proto(network: Deployed, card: ModelCard) -> tuple[Any, bool]:
 
 
 def _graph(network: Deployed, name: str, example: Tensor, sizes: dict[int, Any]) -> Any:
-    with torch.inference_mode():
-        names = list(network(example))
+    names = _names(network, name, example)
     inputs = [CLIP_INPUT if example.ndim == 5 else OTHER_INPUT if INPUT in names else INPUT]
     examples, free = [example], [sizes]
     if standardises(network.network):
@@ -161,6 +160,16 @@ def _graph(network: Deployed, name: str, example: Tensor, sizes: dict[int, Any])
         kind = type(error).__name__
         raise InputError(f"export: {name} cannot become ONNX ({kind}: {first})") from error
     return _without_chatter(program.model_proto if program is not None else None)
+
+
+def _names(network: Deployed, name: str, example: Tensor) -> list[str]:
+    """Of the outputs."""
+    try:
+        with torch.inference_mode():
+            return list(network(example))
+    except RuntimeError as error:  # as of a network that sees one channel
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"export: {name} does not take a picture of colour ({reason})") from None
 
 
 def _without_chatter(proto: Any) -> Any:

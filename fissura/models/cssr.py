@@ -9,7 +9,8 @@ Shapes: N batch, H×W the small picture, s the scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -168,24 +169,26 @@ def _enlarger(scale: int, channels: int, arguments: dict[str, Any]) -> DBPN | No
         raise ValueError(f"sr: name must be dbpn or bicubic, got {name!r}")
     if name == "bicubic" and arguments:
         raise ValueError("sr: bicubic has no settings")
-    _check("sr", DBPN, arguments, ("scale", "channels"))
-    if scale == 1 or name == "bicubic":
-        return None
-    return DBPN(scale=scale, channels=channels, **arguments)
+    with _named("sr"):
+        check_settings(DBPN, arguments, ("scale", "channels"))
+        if scale == 1 or name == "bicubic":
+            return None
+        return DBPN(scale=scale, channels=channels, **arguments)
 
 
 def _segmenter(arguments: dict[str, Any]) -> nn.Module:
     name = arguments.pop("name", "unet_vgg16")
     if name not in tuple(SEGMENTERS):  # It may be anything, also what has no hash.
         raise ValueError(f"segmenter: name must be one of {', '.join(SEGMENTERS)}, got {name!r}")
-    _check("segmenter", SEGMENTERS[name], arguments)
-    return SEGMENTERS[name](**arguments)
+    with _named("segmenter"):
+        check_settings(SEGMENTERS[name], arguments)
+        return SEGMENTERS[name](**arguments)
 
 
-def _check(
-    section: str, kind: type[nn.Module], arguments: dict[str, Any], settled: tuple[str, ...] = ()
-) -> None:
+@contextmanager
+def _named(section: str) -> Iterator[None]:
+    """Says of what a network refuses which of the two networks does."""
     try:
-        check_settings(kind, arguments, settled)
+        yield
     except ValueError as error:
         raise ValueError(f"{section}: {error}") from None
