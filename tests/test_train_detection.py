@@ -221,6 +221,7 @@ def test_every_preset_trains_a_step_when_made_small(
         "arguments.width=0.125",
         "stages=[{iterations: 1, batch_size: 2}]",
         "device=cpu",
+        "warm_start=[]",
         "threads=1",
         "workers=0",
     ]
