@@ -49,6 +49,8 @@ def needs(name: str) -> str:
 class SideNetwork:
     """Calls dark pixels crack, pixel by pixel, with a side output that is less sure."""
 
+    standardises = False
+
     name = "torch"
 
     def __init__(self, tile: int | None = None, overlap: int | None = None) -> None:
