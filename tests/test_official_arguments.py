@@ -86,7 +86,7 @@ def test_a_small_file_builds_no_large_network(
     began = time.process_time()
     with pytest.raises(InputError, match=r"width must be 1 to 128|does not fit the network"):
         load_module(path)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5  # Against hanging; it takes some tenths.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
