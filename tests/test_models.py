@@ -12,7 +12,9 @@ torch = pytest.importorskip("torch")
 from small_models import small_arguments  # noqa: E402
 
 from fissura.models import MODELS  # noqa: E402
+from fissura.models.building import restart  # noqa: E402
 from fissura.models.cssr import SEGMENTERS  # noqa: E402
+from fissura.models.dbpn import bicubic  # noqa: E402
 from fissura.models.deepcrack_zou import Pool, Unpool  # noqa: E402
 from fissura.models.layers import mirror_to_stride  # noqa: E402
 from fissura.models.pspnet import GridMean  # noqa: E402
@@ -328,3 +330,10 @@ def test_the_inverse_order_enlarges_the_map_of_cracks() -> None:
     assert list(outputs) == ["logits", "map", "small_logits"]
     assert outputs["small_logits"].shape == (1, 1, 20, 24)
     assert torch.allclose(outputs["logits"].sigmoid(), outputs["map"].clamp(0, 1), atol=2e-6)
+
+
+def test_he_start_leaves_silent_what_begins_silent() -> None:
+    network = MODELS["dbpn"](scale=2, stages=2, width=8, skip=True)
+    restart(network)
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.allclose(network(x)["image"], bicubic(x, 2), atol=1e-6)

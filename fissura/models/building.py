@@ -40,8 +40,13 @@ def restart(network: nn.Module) -> None:
 
     Norms begin as the identity, and a detector's scores at PRIOR (Lin et al., "Focal Loss for Dense
     Object Detection", 2017, section 4.1), or the first hundreds of steps only learn their rarity.
+    What begins at nothing, as the last layer of a DBPN with `skip`, does so again.
     """
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    silent = [module for module in convolutions if not module.weight.any()]
     he_start(network)
+    for module in silent:
+        nn.init.zeros_(module.weight)
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
