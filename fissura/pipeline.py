@@ -250,7 +250,8 @@ def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Pr
     """Find, clean and measure the cracks of one picture; a detector finds their boxes."""
     settings = resolve(settings, engine)
     if engine.card.classes:
-        return _boxed(frame, detect_clip([frame.image], engine, settings), engine, settings)
+        detections = detect_clip([frame.image], engine, settings)
+        return _record(frame, engine, settings, detections=detections)
     assert settings.threshold is not None
     times = engine.card.output_scale
     probability, picture = enlarged_map(frame.image, engine, settings)
@@ -266,41 +267,32 @@ def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Pr
     probability = enlarged.shrink_map(probability, frame.size_hw)
     scale = find_scale(settings, frame.size_hw)
     cracks = measure_cracks(mask, probability, frame.image, scale, settings.blur_px)
-    return Prediction(
-        source=frame.source,
-        size_hw=frame.size_hw,
-        model=engine.card.name,
-        weights_sha256=engine.card.weights_sha256,
-        settings=settings.model_dump(),
+    return _record(
+        frame,
+        engine,
+        settings,
         cracks=cracks,
-        frame_index=frame.index,
-        time_s=frame.time_s,
-        gps=frame.gps,
-        scale=scale,
-        notes=frame.notes,
-        image=frame.image,
         enlarged=picture if times > 1 else None,
         crack_map=probability,
         mask=mask,
     )
 
 
-def _boxed(
-    frame: Frame, detections: Detections, engine: Engine, settings: PredictSettings
-) -> Prediction:
+def _record(frame: Frame, engine: Engine, settings: PredictSettings, **found: Any) -> Prediction:
+    """What was found in a picture, with where it comes from."""
     return Prediction(
         source=frame.source,
         size_hw=frame.size_hw,
         model=engine.card.name,
         weights_sha256=engine.card.weights_sha256,
         settings=settings.model_dump(),
-        detections=detections,
         frame_index=frame.index,
         time_s=frame.time_s,
         gps=frame.gps,
         scale=find_scale(settings, frame.size_hw),
         notes=frame.notes,
         image=frame.image,
+        **found,
     )
 
 
@@ -327,7 +319,7 @@ class Watch:
         if newest.time_s is None and self._engine.card.frames > 1:
             newest = replace(newest, index=self._count - 1)
         detections = self._window.detect(self._engine, self._settings)
-        return _boxed(newest, detections, self._engine, self._settings)
+        return _record(newest, self._engine, self._settings, detections=detections)
 
 
 def predict(

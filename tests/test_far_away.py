@@ -19,7 +19,7 @@ from toy_model import write_toy_model
 from typer.testing import CliRunner
 
 from fissura.cli import app
-from fissura.config import PredictSettings
+from fissura.config import PredictSettings, build_settings
 from fissura.datasets import open_dataset
 from fissura.degrade import OPERATORS
 from fissura.engines import open_engine
@@ -255,3 +255,8 @@ def test_the_engines_scores_are_compared_in_pairs(wall, tmp_path, monkeypatch, c
     assert len(rows) == 2
     assert rows[1][0] == "| openvino float32, difference"
     assert rows[1][1].startswith("0.00000")
+
+
+def test_a_scale_without_a_reduction_is_refused() -> None:
+    with pytest.raises(InputError, match="degrade_scale: nothing is reduced"):
+        build_settings(EvaluateSettings, {"degrade_scale": 4}, "evaluate")

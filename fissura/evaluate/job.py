@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fissura.config import PredictSettings, Settings
 from fissura.datasets import Reader, open_dataset
@@ -56,6 +56,12 @@ class EvaluateSettings(Settings):
     min_score: float = Field(default=0.001, gt=0, lt=1)
     fps: float | None = Field(default=None, gt=0, le=1e6)
     pictures: int = Field(default=0, ge=0, le=10_000)
+
+    @model_validator(mode="after")
+    def _a_scale_of_something(self) -> Self:
+        if self.degrade is None and "degrade_scale" in self.model_fields_set:
+            raise ValueError("degrade_scale: nothing is reduced; add degrade, or leave it out")
+        return self
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ SIZE_HW = (512, 512)
 ONLY_CLASS = ("crack",)
 
 
+TRAINING_ONLY = frozenset({"aux"})
+"""Outputs that only a loss looks at."""
+
+
 class Deployed(nn.Module):
     """A network with its normalisation inside: RGB 0…255 in, its outputs out.
 
@@ -41,13 +45,13 @@ class Deployed(nn.Module):
         self.register_buffer("std", torch.tensor(card.std_rgb).view(shape))
 
     def forward(self, image: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
-        """N×3×H×W or N×3×T×H×W → the network's named outputs."""
+        """N×3×H×W or N×3×T×H×W → the network's named outputs, but what serves training alone."""
         x = (image - self.mean) / self.std
         x = x.flip(1) if self.flip else x
         outputs: dict[str, Tensor] = (
             self.network(x) if statistics is None else self.network(x, statistics)
         )
-        return outputs
+        return {name: values for name, values in outputs.items() if name not in TRAINING_ONLY}
 
     def draw(self, image: Tensor) -> Tensor:
         """N×3×H×W → the enlarged picture N×3×s·H×s·W, of a network that gives one."""
