@@ -152,11 +152,13 @@ def print_outcome(found: Mapping[str, Any], as_json: bool) -> int:
 
 
 def training_report(progress: Progress) -> Callable[[dict[str, Any]], None]:
-    """Shows the lines of metrics.jsonl: every validation, every tenth iteration."""
+    """Shows the lines of metrics.jsonl: notices, every validation, every tenth iteration."""
 
     def report(line: dict[str, Any]) -> None:
         done = line["iteration"]
-        if "validation" in line or done % 10 == 0:
+        if "notice" in line:
+            complain(f"note: {line['notice']}")
+        elif "validation" in line or done % 10 == 0:
             numbers = line.get("validation") or {"loss": line["loss"]}
             said = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             progress.at(done, progress.total, said)

@@ -109,6 +109,49 @@ def test_killed_and_resumed_equals_uninterrupted(data_root: Path, tmp_path: Path
             assert torch.equal(values, states[1][part][name]), name
 
 
+def test_a_resumed_run_may_keep_other_pictures_in_memory(data_root: Path, tmp_path: Path) -> None:
+    train(config(data_root, **SINGLE), tmp_path, stop_at=2)
+    changed = {"frames": 1, "cache_mb": 7}
+    train(config(data_root, **SINGLE | {"data": changed}), tmp_path, resume=True)
+    assert lines(tmp_path)[-1]["iteration"] == 4
+    with pytest.raises(InputError, match="resume: data differs"):
+        train(
+            config(data_root, **SINGLE | {"data": changed | {"missing": "earlier"}}),
+            tmp_path,
+            resume=True,
+        )
+
+
+def test_a_missing_frame_is_refused_or_told_and_stood_in_for(tmp_path: Path) -> None:
+    root = write_belt_set(tmp_path / "data")
+    gone = root / "belt" / "images" / "belt_1" / "2.png"
+    gone.unlink()
+    with pytest.raises(InputError, match=r"belt_1/2\.png.*missing='earlier'"):
+        train(config(root, **SINGLE), tmp_path / "refused")
+    told: list[dict[str, Any]] = []
+    settings = config(root, data={"missing": "earlier"})
+    train(settings, tmp_path / "run", report=told.append)
+    notices = [line["notice"] for line in told if "notice" in line]
+    assert len(notices) == 1
+    assert "belt_1/2.png" in notices[0]
+    assert "the frame before stands in for it" in notices[0]
+    assert [line for line in lines(tmp_path / "run") if "notice" in line]
+    assert isinstance(settings.data, SequenceSettings)
+    clips = load_clips(settings.data)
+    after = next(k for k in clips.train + clips.validation if k.paths[-1].match("belt_1/3.png"))
+    assert after.paths[0].match("belt_1/1.png")
+
+
+def test_two_sequences_need_to_be_told_which_one_validates(tmp_path: Path) -> None:
+    root = write_belt_set(tmp_path / "data", sequences=2)
+    with pytest.raises(InputError, match=r"belt: too few sequences .* list some in .*val\.txt"):
+        train(config(root, **SINGLE), tmp_path / "refused")
+    (root / "belt" / "splits").mkdir()
+    (root / "belt" / "splits" / "val.txt").write_text("belt_2\n", "utf-8")
+    train(config(root, **SINGLE), tmp_path / "run")
+    assert "validation" in lines(tmp_path / "run")[-1]
+
+
 def test_mixed_precision_rounds_but_learns_the_same(data_root: Path, tmp_path: Path) -> None:
     losses = []
     for precision in ("float32", "bfloat16"):

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fissura.augment.clip import ClipChange, ClipStrength, change_boxes, change_frame, draw_change
-from fissura.datasets.sequences import open_sequences
+from fissura.datasets.sequences import Sequences, open_sequences
 from fissura.frames import read_image
 from fissura.letterbox import Letterbox
 from fissura.train.augment_config import ClipAugment
@@ -47,13 +47,15 @@ Pictures: TypeAlias = Callable[[Path], Fitted]
 class TrainingClips:
     """Key frames of the training part with their drawing probability, and of the validation part.
 
-    `pictures` reads, or has in memory what was read before.
+    `pictures` reads, or has in memory what was read before; `notices` say in a sentence each what
+    was left out of the sets or stands in for something.
     """
 
     train: tuple[Keyframe, ...]
     chances: NDArray[np.float64]
     validation: tuple[Keyframe, ...]
     pictures: Pictures
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,33 +109,44 @@ def load_clips(settings: SequenceSettings) -> TrainingClips:
     train: list[Keyframe] = []
     weights: list[float] = []
     validation: list[Keyframe] = []
+    notices: dict[str, None] = {}
     for name, weight in settings.sets.items():
         folder = settings.root / name
         if not folder.is_dir():
             raise InputError(f"data.sets: {folder} is not there; set data.root or remove '{name}'")
-        part = _keyframes(folder, "train", settings)
-        train.extend(part)
+        part = _opened(folder, "train", settings)
+        notices |= dict.fromkeys(part.notices)
+        train.extend(part.keyframes)
         weights.extend([weight] * len(part))
         with suppress(InputError):  # a set of one or two sequences has none to spare
-            validation.extend(_keyframes(folder, "val", settings))
+            validation.extend(_opened(folder, "val", settings).keyframes)
     if not any(set(keyframe.labels) & set(settings.classes) for keyframe in train):
         raise InputError(
             f"data.classes: no box below {settings.root} is of {', '.join(settings.classes)}; "
             "name the labels that are there"
         )
     if not validation:
-        raise InputError(f"data.root: no sequence below {settings.root} is left for validation")
+        raise InputError(_none_to_validate(settings))
     chances = np.asarray(weights) / np.sum(weights)
     pictures = PictureCache(partial(at_network_size, settings=settings), settings.cache_mb * 10**6)
     chosen = thinned(validation, settings.validation_limit)
-    return TrainingClips(tuple(train), chances, chosen, pictures)
+    return TrainingClips(tuple(train), chances, chosen, pictures, tuple(notices))
 
 
-def _keyframes(folder: Path, split: str, settings: SequenceSettings) -> list[Keyframe]:
-    found = open_sequences(folder, split=split, frames=settings.frames).keyframes
+def _opened(folder: Path, split: str, settings: SequenceSettings) -> Sequences:
+    found = open_sequences(folder, split=split, frames=settings.frames, missing=settings.missing)
     if settings.negatives:
-        return list(found)
-    return [keyframe for keyframe in found if set(keyframe.labels) & set(settings.classes)]
+        return found
+    known = [one for one in found.keyframes if set(one.labels) & set(settings.classes)]
+    return replace(found, keyframes=tuple(known))
+
+
+def _none_to_validate(settings: SequenceSettings) -> str:
+    names = tuple(settings.sets)
+    return (
+        f"data.sets: {', '.join(names)}: too few sequences or places to spare one for validation; "
+        f"list some in {settings.root / names[0] / 'splits' / 'val.txt'}, or add a set of more"
+    )
 
 
 def at_network_size(path: Path, settings: SequenceSettings) -> Fitted:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fissura.config import Settings
 from fissura.datasets.layout import VAL_FRACTION
+from fissura.datasets.sequences import Missing
 from fissura.train.augment_config import (
     Augment,
     CssrAugment,
@@ -63,7 +64,9 @@ class SequenceSettings(Settings):
     sequence. A clip has `frames` pictures, brought to `size_hw` by `resize`. `classes` are the
     labels that are learned; boxes of other labels are left out, and where `negatives` is false, so
     are key frames that have no box then. `boxes: released` cuts coordinates to integers twice, as
-    the release does. `cache_mb` megabytes of pictures are kept in memory.
+    the release does. Listed frames that are not there are refused; with `missing: earlier` they are
+    no key frames, and the frame before stands in for them in the clips of others. `cache_mb`
+    megabytes of pictures are kept in memory.
     """
 
     kind: Literal["sequences"]
@@ -75,6 +78,7 @@ class SequenceSettings(Settings):
     resize: Literal["letterbox", "stretch"] = "letterbox"
     boxes: Literal["float", "released"] = "float"
     negatives: bool = True
+    missing: Missing = "refuse"
     validation_limit: int = Field(default=60, ge=1)
     order: Literal["weighted", "shuffled"] = "weighted"
     cache_mb: int = Field(default=1000, ge=0)

@@ -39,7 +39,10 @@ from fissura.weights.network import new_card, save_safetensors
 from fissura.weights.official import start_from
 
 BEST = "best.safetensors"
-FREE_ON_RESUME = {"threads", "workers", "device", "checkpoint_every"}
+FREE_ON_RESUME: Any = {
+    **dict.fromkeys(("threads", "workers", "device", "checkpoint_every"), True),
+    "data": {"cache_mb"},
+}
 """Settings that a resumed run may have otherwise."""
 BAD_RUN_AFTER = 3
 """Validations in a row without a single crack found before a run is given up."""
@@ -131,6 +134,8 @@ def _train(
         _forget_lines_after(out, state.iteration) if resume else _write_run(config, out)
     coming = batches(work.draw, range(state.iteration, end), config.workers)
     with _metrics(out, report, team) as log, closing(coming):
+        for notice in work.notices:
+            log({"iteration": state.iteration, "notice": notice})
         began = time.monotonic()
         for iteration, batch in coming:
             line = _iterate(work.task, state, config, batch.to(team.device))
@@ -306,6 +311,9 @@ def _tensorboard(out: Path) -> Any:
 
 
 def _draw(board: Any, line: dict[str, Any]) -> None:
+    if "notice" in line:
+        board.add_text("notice", line["notice"], line["iteration"])
+        return
     values = line.get("validation", line)
     prefix = "validation" if "validation" in line else "train"
     for name, value in values.items():

@@ -23,11 +23,15 @@ from fissura.train.tasks import SegmentationTask
 
 @dataclass(frozen=True)
 class Work:
-    """Batches by iteration, the task that learns from them, and its score of a network."""
+    """Batches by iteration, the task that learns from them, and its score of a network.
+
+    `notices` are what is to be known of the data, a sentence each.
+    """
 
     task: SegmentationTask | DetectionTask
     draw: Callable[[int], Any]
     validate: Callable[[nn.Module], AnyScore]
+    notices: tuple[str, ...] = ()
 
 
 def prepare(network: nn.Module, config: TrainConfig, team: Team) -> Work:
@@ -36,7 +40,8 @@ def prepare(network: nn.Module, config: TrainConfig, team: Team) -> Work:
         clips = load_clips(config.data)
         detecting = DetectionTask(network, config, clips.pictures, team)
         draw = clip_drawer(clips, config, team)
-        return Work(detecting, draw, partial(detecting.validate, keyframes=clips.validation))
+        validate = partial(detecting.validate, keyframes=clips.validation)
+        return Work(detecting, draw, validate, clips.notices)
     assert isinstance(config.augment, PictureAugment), "checked with the settings"
     data = load_training_data(config.data)
     mean_rgb: Any = network.MEAN_RGB
