@@ -10,13 +10,13 @@ frame, h×w = H/8×W/8, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from fissura.models.beltcrackdet.backbone import FrameBackbone, apart
+from fissura.models.beltcrackdet.backbone import FrameBackbone
 from fissura.models.beltcrackdet.frequency import WaveletConv
 from fissura.models.beltcrackdet.fusion import chain, fusion
 from fissura.models.beltcrackdet.head import OneLevelHead
@@ -81,13 +81,25 @@ class Neck(nn.Module):
         else:
             self.conv_fre = chain(maps * width, 2 * width, width)
 
-    def forward(self, frames: Sequence[Tensor]) -> Tensor:
-        """T maps B×C×h×w → B×C×h×w."""
-        temporal = self.temporal(frames) if self.atm else None
+    def per_frame(self, x: Tensor) -> dict[str, Tensor]:
+        """B×C×h×w of a frame → itself and what the branches ask of it alone, the same shape."""
+        features = {"map": x}
+        if self.atm:
+            features["answers"] = self.tar.answer(x)
+        if self.wfm:
+            features["waves"] = self.conv_dw(x)
+        return features
+
+    def forward(self, features: Sequence[Mapping[str, Tensor]]) -> Tensor:
+        """What `per_frame` gives of T frames → B×C×h×w."""
+        frames = [each["map"] for each in features]
+        temporal = None
+        if self.atm:
+            temporal = self.gal(self.tar(frames, [each["answers"] for each in features]))
         x = self._spatiotemporal(frames, temporal)
         if not self.wfm:
             return x
-        filtered, exchanged = self.frequency(frames, temporal)
+        filtered, exchanged = self.frequency([each["waves"] for each in features], temporal)
         first = self.resblock0(torch.cat([x, filtered], dim=1))
         second = self.resblock1(torch.cat([filtered, exchanged], dim=1))
         out: Tensor = self.resblock2(torch.cat([first, second], dim=1))
@@ -112,14 +124,8 @@ class Neck(nn.Module):
         out: Tensor = self.memory(self.keyvalue_Q(key), self.keyvalue_M(self.nolocal(local)))
         return out
 
-    def temporal(self, frames: Sequence[Tensor]) -> Tensor:
-        """ATM: T maps B×C×h×w → B×C×h×w."""
-        out: Tensor = self.gal(self.tar(frames))
-        return out
-
-    def frequency(self, frames: Sequence[Tensor], temporal: Tensor | None) -> tuple[Tensor, Tensor]:
-        """WFM: T maps B×C×h×w and the temporal branch's, filtered and exchanged among them."""
-        waves = apart(self.conv_dw(torch.cat(list(frames))), len(frames))
+    def frequency(self, waves: Sequence[Tensor], temporal: Tensor | None) -> tuple[Tensor, Tensor]:
+        """WFM: T wavelet maps B×C×h×w and the temporal branch's, filtered and exchanged."""
         maps = torch.cat([*waves, *([] if temporal is None else [temporal])], dim=1)
         mix = self.conv_fre if temporal is None else self.conv_fre_new
         return mix(maps), self.conv_t(self.swin(maps))
@@ -180,5 +186,28 @@ class BeltCrackDet(nn.Module):
         """B×3×T×H×W → {"boxes_raw": B×(5+K)×h×w}: x, y, w, h, objectness, classes, all raw."""
         if x.ndim != 5 or x.shape[2] != self.frames:
             raise ValueError(f"input must be B×3×{self.frames}×H×W, got {tuple(x.shape)}")
-        check_size(x, LEAST_SIDE)
-        return {"boxes_raw": self.head.single(self.neck(self.backbone(x)))}
+        frames = x.unbind(2)
+        # Batch statistics are those of one frame's pictures.
+        if self.training:
+            return self.fuse([self.per_frame(frame) for frame in frames])
+        together = self.per_frame(torch.cat(frames))
+        parts = {name: _apart(values, self.frames) for name, values in together.items()}
+        return self.fuse(
+            [{name: part[k] for name, part in parts.items()} for k in range(self.frames)]
+        )
+
+    def per_frame(self, image: Tensor) -> dict[str, Tensor]:
+        """B×3×H×W → B×C×h×w each, which every clip with this frame needs and no other frame tells:
+        `map`, `answers` with the temporal branch, `waves` with the frequency branch.
+        """
+        check_size(image, LEAST_SIDE)
+        return self.neck.per_frame(self.backbone(image))
+
+    def fuse(self, frames: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """What `per_frame` gives of T frames, oldest first → the boxes of the last as `forward`."""
+        return {"boxes_raw": self.head.single(self.neck(frames))}
+
+
+def _apart(x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """count·B×C×h×w → `count` maps B×C×h×w; chunks would bind an exported graph to one B."""
+    return x.reshape(count, -1, *x.shape[1:]).unbind()

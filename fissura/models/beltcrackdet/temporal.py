@@ -80,25 +80,27 @@ class TARFusion(nn.Module):
         self.res_block5 = _two(2 * width)
         self.fusion_tail = nn.Sequential(nn.Conv2d(2 * width, width, 3, padding=1))
 
-    def forward(self, frames: Sequence[Tensor]) -> Tensor:
-        """T maps B×C×h×w, the key frame last → B×C×h×w."""
+    def forward(self, frames: Sequence[Tensor], answers: Sequence[Tensor] | None = None) -> Tensor:
+        """T maps B×C×h×w, the key frame last, and what `answer` makes of each → B×C×h×w."""
         *earlier, key = frames
-        weights = self._changes(frames)
+        weights = self._changes(key, answers or [self.answer(frame) for frame in frames])
         weighted = [weight * frame for weight, frame in zip(weights, earlier, strict=True)]
         fused = self.feat_fusion(torch.cat([key, *weighted], dim=1))
         fused = functional.leaky_relu(fused, SLOPE)
         out: Tensor = self.fusion_tail(self._hourglass(fused)) + fused
         return out
 
-    def _changes(self, frames: Sequence[Tensor]) -> list[Tensor]:
+    def answer(self, frame: Tensor) -> Tensor:
+        """B×C×h×w, the same: what a key frame's query is held against, of one frame alone."""
+        out: Tensor = self.temporal_attn2(frame)
+        return out
+
+    def _changes(self, key: Tensor, answers: Sequence[Tensor]) -> list[Tensor]:
         """T−1 maps B×1×h×w from 0.5, where a frame answers as the key frame does, to 1."""
-        query = self.temporal_attn1(frames[-1])
+        query = self.temporal_attn1(key)
         # These sums over all channels leave the range of 16 bits.
-        answers = [
-            (self.temporal_attn2(frame).float() * query.float()).sum(1, keepdim=True)
-            for frame in frames
-        ]
-        return [(c - answers[-1]).abs().sigmoid().to(query.dtype) for c in answers[:-1]]
+        found = [(answer.float() * query.float()).sum(1, keepdim=True) for answer in answers]
+        return [(c - found[-1]).abs().sigmoid().to(query.dtype) for c in found[:-1]]
 
     def _hourglass(self, x: Tensor) -> Tensor:
         """B×C×h×w → B×2C×h×w."""
