@@ -180,6 +180,7 @@ def train(options: TrainOptions) -> int:
     from fissura.config import load_settings
     from fissura.report import prepare_output
     from fissura.train.config import TrainConfig
+    from fissura.train.distributed import speaks
     from fissura.train.loop import train as run
     from fissura.types import InputError
 
@@ -192,10 +193,12 @@ def train(options: TrainOptions) -> int:
         prepare_output(out, options.overwrite)
         for name in ("metrics.jsonl", "last.pt", "best.safetensors"):
             (out / name).unlink(missing_ok=True)
-    with console.Progress("training", quiet=options.as_json) as progress:
+    with console.Progress("training", quiet=options.as_json or not speaks()) as progress:
         progress.total = config.iterations
         report = console.training_report(progress)
         best = run(config, out, resume=options.resume is not None, report=report)
+    if not speaks():
+        return DONE
     return console.print_outcome({"weights": str(best), "out": str(out)}, options.as_json)
 
 

@@ -24,6 +24,7 @@ from fissura.train.distributed import ALONE, Team  # noqa: E402
 from fissura.types import InputError  # noqa: E402
 
 SCRIPT = Path(__file__).parent / "team_run.py"
+TEAM_VARIABLES = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 
 
 def settings(root: Path) -> TrainConfig:
@@ -100,6 +101,58 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert len(losses[0]) == 3
     assert np.allclose(*losses, rtol=1e-4)
     assert [line["validation"] for line in lines(tmp_path / "team") if "validation" in line]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_what_one_process_trains(tmp_path: Path) -> None:
+    root = write_belt_set(tmp_path)
+    small = [
+        f"data.root={root}",
+        "data.sets={belt: 1.0}",
+        "data.size_hw=[96, 96]",
+        "data.validation_limit=2",
+        "stages=[{iterations: 2, batch_size: 4}]",
+        "optimiser={name: sgd, lr: 1e-6}",  # larger steps enlarge what rounding leaves
+        "validate_every=2",
+        "checkpoint_every=2",
+    ]
+    changes = [part for change in small for part in ("--set", change)]
+    command = [
+        "-m",
+        "fissura",
+        "train",
+        str(ROOT / "configs" / "beltcrackdet_smoke.yaml"),
+        *changes,
+    ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    said = {
+        "team": finished([*torchrun, *command, "--json", "--out", str(tmp_path / "team")]),
+        "one": finished([*command, "--json", "--out", str(tmp_path / "one")]),
+    }
+    for name, text in said.items():
+        assert json.loads(text)["weights"] == str(tmp_path / name / "best.safetensors")
+        assert (tmp_path / name / "best.safetensors").is_file()
+        assert [line["iteration"] for line in lines(tmp_path / name)] == [0, 1, 2]
+    written = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in said]
+    assert written[0] == written[1]
+    losses = [[line["loss"] for line in lines(tmp_path / name)[:2]] for name in said]
+    assert np.allclose(*losses, rtol=1e-3)
+
+
+def finished(arguments: list[str]) -> str:
+    """Standard output of a Python process that must end well."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    alone = {key: value for key, value in os.environ.items() if key not in TEAM_VARIABLES}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments],
+        env=alone | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_batch_is_shared_evenly() -> None:

@@ -78,6 +78,11 @@ class Team:
 ALONE = Team(0, 1, "cpu")
 
 
+def speaks() -> bool:
+    """Whether this is the process that tells how a run goes: the first of those of torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Team]:
     """The team that torchrun has started this process in, or this process alone."""
