@@ -20,7 +20,7 @@ import numpy as np
 
 from fissura.config import PredictSettings
 from fissura.engines import BaseEngine, Engine, open_engine
-from fissura.pipeline import enlarged_map
+from fissura.maps import enlarged_map
 from fissura.synth import CrackSpec, render_crack
 from fissura.types import UInt8Image
 

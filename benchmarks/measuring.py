@@ -92,14 +92,14 @@ CASES = (
 
 def model_case(name: str) -> tuple[Case, float]:
     """The shipped network's own map as input, and its threshold."""
-    from fissura import engines, pipeline
+    from fissura import engines, maps
     from fissura.config import PredictSettings
 
     engine = engines.open_engine(name)
 
     def map_of(truth: RenderedCrack, spec: CrackSpec) -> FloatMap:
         del spec
-        return pipeline.crack_map(truth.image, engine, PredictSettings())
+        return maps.crack_map(truth.image, engine, PredictSettings())
 
     return Case(name, map_of), engine.card.threshold
 

@@ -26,7 +26,7 @@ from fissura import windows
 from fissura.config import PredictSettings
 from fissura.engines import Engine, open_engine
 from fissura.frames import read_image
-from fissura.pipeline import crack_map
+from fissura.maps import crack_map
 from fissura.types import FloatMap, UInt8Image
 
 POLL_SECONDS = 0.02

@@ -21,7 +21,7 @@ from typing import Any
 from fissura.config import PredictSettings, apply_overrides, build_settings
 from fissura.engines import Engine, open_engine
 from fissura.evaluate import EvaluateSettings, evaluate
-from fissura.pipeline import network_maps
+from fissura.maps import network_maps
 from fissura.refine import OWN_THRESHOLDS, REFINERS, SIDE_GUIDED, refine
 from fissura.types import FloatMap, Sample
 

@@ -79,12 +79,13 @@ def predict(options: PredictOptions) -> int:
         out = options.out or _free_folder("predict", options.sources)
         usual = pipeline.formats_for(predictor.engine.card, paths)
         formats = usual if options.formats is None else console.split_list(options.formats)
-        with pipeline.open_writers(formats, out, options.overwrite) as write:
+        with report.open_writers(formats, out, options.overwrite) as write:
             written = config.dump_yaml(predictor.settings)
             (out / "config.yaml").write_text(written, encoding="utf-8")
             run.start(sequence.count_frames(paths, predictor.settings.max_pixels), str(out))
-            for result in predictor.predict(paths, on_error=run.failed):
-                write(result)
+            for result in predictor.predict(paths, on_error=run.failed, stages=run.stages):
+                with run.stages.timing("write"):
+                    write(result)
                 run.add(result, report.result_to_dict(result) if options.as_json else None)
                 del result  # or two pictures would be in memory while the next is worked on
     return run.exit_code

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 import typer
 
+from fissura.overlap import Stages
+
 if TYPE_CHECKING:
     from fissura.types import Quantity, Result
 
@@ -98,7 +100,10 @@ def _guarded(function: Callable[[O], int], options: O) -> int:
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(f"fissura: {_on_one_line(message)}", file=sys.stderr, flush=True)
+    from fissura.sources import STANDARD_ERROR
+
+    with STANDARD_ERROR:
+        print(f"fissura: {_on_one_line(message)}", file=sys.stderr, flush=True)
 
 
 def _on_one_line(text: str) -> str:
@@ -283,6 +288,7 @@ class PredictRun:
         self._failures: list[dict[str, str]] = []
         self._out: str | None = None
         self._frames, self._started = 0, 0.0
+        self.stages = Stages()
 
     def __enter__(self) -> Self:
         self._progress.__enter__()
@@ -329,9 +335,17 @@ class PredictRun:
         if self._out is None:
             return
         summary, failed = _compact(self._tally.to_dict()), _compact(self._failures)
-        self._write(f'\n],\n"summary": {summary},\n"failed": {failed}\n}}\n')
+        stages = _compact(self._stage_figures())
+        told = f'"summary": {summary},\n"failed": {failed},\n"stages": {stages}'
+        self._write(f"\n],\n{told}\n}}\n")
         if not self._as_json:
             self._summarise(self._out)
+
+    def _stage_figures(self) -> dict[str, Any]:
+        figures = {f"{name}_s": seconds for name, seconds in self.stages.seconds.items()}
+        figures["elapsed_s"] = time.monotonic() - self._started
+        rounded = {name: round(seconds, 3) for name, seconds in figures.items()}
+        return {**rounded, "bottleneck": self.stages.bottleneck}
 
     def _summarise(self, out: str) -> None:
         print()
@@ -339,6 +353,9 @@ class PredictRun:
             print(f"{name:9} {text}")
         if self._frames:
             print(f"{'speed':9} {self._pace()}")
+        if self._tally.pictures:
+            passed = time.monotonic() - self._started
+            print(f"{'stages':9} {self.stages} (in {passed:.1f} s)")
         if self._failures:
             print(f"{'failed':9} {len(self._failures)}")
         page = Path(out) / "report.html"

@@ -30,6 +30,7 @@ from fissura.sources import (
     FOREIGN_SIGNATURES,
     IMAGE_SUFFIXES,
     SIGNATURES,
+    STANDARD_ERROR,
     SUFFIX_FORMATS,
     find_images,
     read_head,
@@ -147,18 +148,19 @@ def _quiet_libraries() -> Iterator[None]:
 @contextmanager
 def _muted() -> Iterator[None]:
     """Keep the lines of libtiff and libpng off standard error; they know no other way."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed already
-        yield
-        return
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with STANDARD_ERROR:
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed already
+            yield
+            return
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,28 @@
-"""The whole way in one place: photograph, tiles, network, crack map, cracks, measures.
+"""The whole way in one place: photograph, network, crack map, cracks, measures; many in a line.
 
-Legend: H, W height and width of the picture; h, w of what the network sees, which is the tile
-enlarged by the network's input scale; s how many times larger a network with super-resolution
-answers, 1 for all others; K maps of one picture.
+Legend: H, W height and width of the picture; s how many times larger a network with
+super-resolution answers, 1 for all others; K maps of one picture.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
-from fissura import decode, enlarged, windows
+from fissura import enlarged
 from fissura.config import PredictSettings, build_settings
 from fissura.detect import Window
 from fissura.engines import Engine, open_engine
+from fissura.maps import seen_maps
 from fissura.measure import measure_cracks
 from fissura.measure.scale import from_mm_per_px, parse_gsd_from
-from fissura.refine import OWN_THRESHOLDS, SIDE_GUIDED, clean_mask, refine
+from fissura.overlap import Stages, ahead
+from fissura.refine import OWN_THRESHOLDS, clean_mask, refine
 from fissura.sequence import OnError, Source, Step, find_sources, refuse, steps
 from fissura.types import (
     Detections,
@@ -35,7 +34,7 @@ from fissura.types import (
     SettingError,
     UInt8Image,
 )
-from fissura.video import is_video, public_name
+from fissura.video import is_live, is_video, public_name
 from fissura.weights import ModelCard
 
 
@@ -56,6 +55,8 @@ class Prediction(Result):
         overwrite: bool = False,
     ) -> Path:
         """Write the reports named in `formats` (None: the usual) and return the folder."""
+        from fissura.report import open_writers
+
         boxes, timed = self.detections is not None, self.time_s is not None
         formats = formats or usual_formats(self.enlarged is not None, boxes, timed)
         with open_writers(formats, Path(out_dir), overwrite) as write:
@@ -85,47 +86,6 @@ def formats_for(card: ModelCard, sources: Sequence[str | Path]) -> tuple[str, ..
     return usual_formats(card.output_scale > 1, bool(card.classes), video or several)
 
 
-@contextmanager
-def open_writers(
-    formats: Sequence[str], out_dir: Path, overwrite: bool = False
-) -> Iterator[Callable[[Result], None]]:
-    """A function that writes a result in every format; the files are closed on leaving."""
-    from fissura.report import WRITERS, prepare_output
-
-    unknown = [name for name in formats if name not in WRITERS]
-    if unknown or not formats:
-        raise InputError(
-            f"formats: no {', '.join(unknown) or 'name'}; choose from {', '.join(WRITERS)}"
-        )
-    prepare_output(out_dir, overwrite)
-    with ExitStack() as stack:
-        opened = [stack.enter_context(WRITERS[name](out_dir)) for name in dict.fromkeys(formats)]
-
-        def write(result: Result) -> None:
-            for writer in opened:
-                writer.write(result)
-
-        yield write
-
-
-def crack_map(image: UInt8Image, engine: Engine, settings: PredictSettings) -> FloatMap:
-    """Probability of crack, H×W: what the network finds, refined as the settings say."""
-    probability, _ = enlarged_map(image, engine, settings)
-    return enlarged.shrink_map(probability, (image.shape[0], image.shape[1]))
-
-
-def enlarged_map(
-    image: UInt8Image, engine: Engine, settings: PredictSettings
-) -> tuple[FloatMap, UInt8Image]:
-    """Probability of crack sH×sW, refined, and the picture sH×sW×3; for most networks s is 1."""
-    outputs = ("logits", "side1") if settings.refine in SIDE_GUIDED else ("logits",)
-    probability, *others = network_maps(image, engine, settings, outputs)
-    side1, rgb = others[: len(outputs) - 1], others[len(outputs) - 1 :]
-    if rgb:
-        image = enlarged.to_picture(np.stack(rgb))
-    return refine(probability, image, settings, *side1), image
-
-
 def detect_clip(
     images: Sequence[UInt8Image], engine: Engine, settings: PredictSettings
 ) -> Detections:
@@ -137,79 +97,6 @@ def detect_clip(
     for image in images[-engine.card.frames :]:
         window.push(image)
     return window.detect(engine, settings)
-
-
-def network_maps(
-    image: UInt8Image, engine: Engine, settings: PredictSettings, outputs: Sequence[str]
-) -> FloatMap:
-    """K×sH×sW maps of K outputs: the picture in tiles, each enlarged to the network's scale.
-
-    A network that enlarges the picture (s above 1) adds three more, red, green and blue. For one
-    that standardises a picture by its own statistics a first pass over the tiles finds them.
-    """
-    card = engine.card
-    times = card.output_scale
-    factor = settings.input_scale or card.input_scale
-    _check_enlarged(image, times, settings.max_pixels)
-
-    def see(tile: UInt8Image) -> UInt8Image:
-        h, w = (int(factor * side + 0.5) for side in tile.shape[:2])
-        return np.asarray(cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-    def draw(tile: UInt8Image) -> FloatMap:
-        size_hw = times * tile.shape[0], times * tile.shape[1]
-        raw = {"image": engine.draw(see(tile))}
-        return enlarged.planes(raw, tile, size_hw, (0, 0, 0), (1, 1, 1))
-
-    def run(tile: UInt8Image) -> FloatMap:
-        height, width = tile.shape[:2]
-        seen = see(tile)
-        h, w = seen.shape[:2]
-        raw = engine.run(seen) if whole is None else engine.run_tile(seen, whole)
-        if "logits" not in raw:
-            raise SettingError(
-                f"model: {card.name} gives {', '.join(raw)} and finds no cracks; choose another"
-            )
-        if not set(outputs) <= set(raw):
-            raise SettingError(
-                f"refine {settings.refine}: {card.name} gives {', '.join(raw)} but no"
-                f" {', '.join(set(outputs) - set(raw))}; choose refine guided or crf"
-            )
-        size_hw, seen_hw = (times * height, times * width), (times * h, times * w)
-        maps = [decode.crack_map(raw, size_hw, seen_hw, output)[None] for output in outputs]
-        if times > 1:
-            maps.append(enlarged.planes(raw, tile, size_hw, card.mean_rgb, card.std_rgb))
-        return np.concatenate(maps) if len(maps) > 1 else maps[0]
-
-    size_hw = image.shape[0], image.shape[1]
-    tile, overlap = choose_tile(size_hw, card, settings)
-    whole = None
-    if max(size_hw) > tile and engine.standardises:
-        whole = windows.mean_and_variance(image, draw, tile, overlap, times).astype(np.float32)
-    return windows.map_tiles(image, run, tile, overlap, enlarges=times)
-
-
-def _check_enlarged(image: UInt8Image, times: int, max_pixels: int) -> None:
-    pixels = image.shape[0] * image.shape[1] * times**2
-    if times > 1 and pixels > max_pixels:
-        raise InputError(
-            f"max_pixels: enlarged ×{times} the picture has {pixels} pixels, more than"
-            f" {max_pixels}; choose a smaller picture or a model that does not enlarge"
-        )
-
-
-def choose_tile(
-    size_hw: tuple[int, int], card: ModelCard, settings: PredictSettings
-) -> tuple[int, int]:
-    """Tile side and overlap in the picture's pixels: as set, or the model's own, or by memory."""
-    factor = settings.input_scale or card.input_scale
-    tile, overlap = settings.tile, settings.overlap
-    if tile is None and card.tile is not None:
-        tile = max(int(card.tile / factor), windows.GRIDS[0])
-    tile, by_size = windows.automatic_tile(size_hw, tile, overlap, factor)
-    if overlap is None and card.overlap is not None:
-        return tile, min(math.ceil(card.overlap / factor), tile // 2)
-    return tile, by_size
 
 
 def find_scale(settings: PredictSettings, size_hw: tuple[int, int]) -> Scale | None:
@@ -246,15 +133,40 @@ def resolve(settings: PredictSettings, engine: Engine) -> PredictSettings:
     return build_settings(PredictSettings, settings.model_dump() | own, engine.card.name)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the network says of a frame, still to be cleaned and measured; or boxes.
+
+    `maps` K×sH×sW, crack probability first; `picture` sH×sW×3, the frame's own where s is 1.
+    """
+
+    frame: Frame
+    maps: FloatMap | None = None
+    picture: UInt8Image | None = None
+    detections: Detections | None = None
+
+
 def predict_frame(frame: Frame, engine: Engine, settings: PredictSettings) -> Prediction:
     """Find, clean and measure the cracks of one picture; a detector finds their boxes."""
     settings = resolve(settings, engine)
+    return conclude(look(frame, engine, settings), engine, settings)
+
+
+def look(frame: Frame, engine: Engine, settings: PredictSettings) -> Seen:
+    """The network's part of `predict_frame`; settings are resolved."""
     if engine.card.classes:
-        detections = detect_clip([frame.image], engine, settings)
-        return _record(frame, engine, settings, detections=detections)
+        return Seen(frame, detections=detect_clip([frame.image], engine, settings))
+    return Seen(frame, *seen_maps(frame.image, engine, settings))
+
+
+def conclude(seen: Seen, engine: Engine, settings: PredictSettings) -> Prediction:
+    """The rest of `predict_frame`: refine, clean, measure."""
+    frame, picture = seen.frame, seen.picture
+    if seen.maps is None or picture is None:
+        return _record(frame, engine, settings, detections=seen.detections)
     assert settings.threshold is not None
     times = engine.card.output_scale
-    probability, picture = enlarged_map(frame.image, engine, settings)
+    probability = refine(seen.maps[0], picture, settings, *seen.maps[1:])
     mask = clean_mask(
         probability,
         settings.threshold,
@@ -297,7 +209,7 @@ def _record(frame: Frame, engine: Engine, settings: PredictSettings, **found: An
 
 
 class Watch:
-    """Predictions step by step; a detector of several frames remembers those of its sequence."""
+    """Looks at step after step; a detector of several frames remembers those of its sequence."""
 
     def __init__(self, engine: Engine, settings: PredictSettings) -> None:
         self._engine, self._settings = engine, settings
@@ -305,11 +217,11 @@ class Watch:
         self._sequence: object = None
         self._count = 0
 
-    def see(self, step: Step) -> Prediction:
-        """What the newest frame of the step shows."""
+    def see(self, step: Step) -> Seen:
+        """What the network says of the newest frame of the step."""
         newest = step.frames[-1]
         if self._window is None:
-            return predict_frame(newest, self._engine, self._settings)
+            return look(newest, self._engine, self._settings)
         if step.sequence != self._sequence:
             self._window.clear()
             self._sequence, self._count = step.sequence, 0
@@ -318,27 +230,102 @@ class Watch:
         self._count += len(step.frames)
         if newest.time_s is None and self._engine.card.frames > 1:
             newest = replace(newest, index=self._count - 1)
-        detections = self._window.detect(self._engine, self._settings)
-        return _record(newest, self._engine, self._settings, detections=detections)
+        return Seen(newest, detections=self._window.detect(self._engine, self._settings))
 
 
-def predict(
-    sources: Iterable[Source],
-    engine: Engine,
-    settings: PredictSettings,
-    on_error: OnError = refuse,
-) -> Iterator[Prediction]:
-    """One Prediction per picture or frame, made when asked for; unreadable ones to `on_error`."""
-    watch = Watch(engine, resolve(settings, engine))
-    for source in sources:
+AHEAD_ITEMS, AHEAD_PIXELS = 2, 20_000_000
+"""Between two stages wait so many pictures at most, and none beside one of so many pixels."""
+
+
+class Item(NamedTuple):
+    """What a stage hands to the next, or the fault that it met; `number` and `name` of a source."""
+
+    number: int
+    name: str
+    value: Step | Seen | Prediction | InputError
+
+    @property
+    def pixels(self) -> int:
+        """How large the picture is, roughly."""
+        if isinstance(self.value, Step):
+            return sum(frame.image.size for frame in self.value.frames) // 3
+        if isinstance(self.value, Seen):
+            picture = self.value.picture
+            return (self.value.frame.image if picture is None else picture).size // 3
+        return 0
+
+
+Items = Generator[Item, None, None]
+
+
+class Line:
+    """The stages that every source passes through, and what each of them costs.
+
+    With `overlaps` reading and the network work ahead in threads of their own; a fault takes its
+    place among the results either way, and ends its source.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: PredictSettings, stages: Stages, overlaps: bool
+    ) -> None:
+        self._engine, self._settings = engine, settings
+        self._stages, self._overlaps = stages, overlaps
+        self._ended: set[int] = set()
+
+    def items(self, sources: Iterable[Source | Item]) -> Items:
+        """Predictions and faults in the order of the sources."""
+        watch = Watch(self._engine, self._settings)
+        seen = self._each("network", watch.see, self._ahead(self._read(sources)))
+        return self._each("measure", self._conclude, self._ahead(seen))
+
+    def _conclude(self, seen: Seen) -> Prediction:
+        return conclude(seen, self._engine, self._settings)
+
+    def _ahead(self, items: Items) -> Items:
+        if not self._overlaps:
+            return items
+        return ahead(items, lambda item: item.pixels, AHEAD_PIXELS, AHEAD_ITEMS)
+
+    def _read(self, sources: Iterable[Source | Item]) -> Items:
+        for number, source in enumerate(sources):
+            if isinstance(source, Item):
+                yield source._replace(number=number)
+                continue
+            name = _name(source)
+            found = steps(source, self._settings.max_pixels, self._engine.card.frames)
+            try:
+                for step in self._stages.each("read", found):
+                    yield Item(number, name, step)
+                    del step  # or two frames would be in memory while the next is worked on
+                    if number in self._ended:
+                        break
+            except InputError as error:
+                yield Item(number, name, error)
+
+    def _each(self, stage: str, work: Callable[[Any], Any], items: Items) -> Items:
+        ended = -1
+        with closing(items):
+            for item in items:
+                if item.number == ended:
+                    continue
+                made = item
+                if not isinstance(item.value, InputError):
+                    made = item._replace(value=self._try(stage, work, item.value))
+                    if isinstance(made.value, InputError):
+                        ended = item.number
+                        self._ended.add(ended)
+                del item
+                yield made
+                del made
+
+    def _try(self, stage: str, work: Callable[[Any], Any], value: Any) -> Any:
         try:
-            for step in steps(source, settings.max_pixels, engine.card.frames):
-                yield watch.see(step)
-                del step  # or two frames would be in memory while the next is worked on
+            with self._stages.timing(stage):
+                return work(value)
         except SettingError:
             raise  # every other picture would fail alike
         except InputError as error:
-            on_error(_name(source), error)
+            return error
 
 
 def _name(source: Source) -> str:
@@ -360,22 +347,41 @@ class Predictor:
         source: Source | Sequence[Source],
         recursive: bool = False,
         on_error: OnError = refuse,
+        stages: Stages | None = None,
     ) -> Iterator[Prediction]:
         """Results, one at a time, of an array, a Frame, a file, a glob, a folder or a list of them.
 
         A video gives one per frame, and so do `camera:0` and the address of a stream. A picture
-        that cannot be read raises InputError, or goes to `on_error(source, error)`.
+        that cannot be read raises InputError, or goes to `on_error(source, error)`. The next
+        pictures of files are read and seen meanwhile; `stages` learns how long each stage worked.
         """
         parts = [source] if isinstance(source, str | Path | Frame | np.ndarray) else source
-        return predict(_expand(parts, recursive, on_error), self.engine, self.settings, on_error)
+        line = Line(self.engine, self.settings, stages or Stages(), _waits(parts))
+        with closing(line.items(_expand(parts, recursive))) as items:
+            for item in items:
+                if isinstance(item.value, InputError):
+                    on_error(item.name, item.value)
+                elif isinstance(item.value, Prediction):
+                    yield item.value
+                del item  # or two pictures would be in memory while the next is worked on
 
 
-def _expand(parts: Sequence[Source], recursive: bool, on_error: OnError) -> Iterator[Source]:
+def _waits(parts: Iterable[Source]) -> bool:
+    """Whether all sources are files, which may be read before they are asked for."""
+    known = isinstance(parts, list | tuple)
+    return known and all(isinstance(part, str | Path) and not is_live(part) for part in parts)
+
+
+def _expand(parts: Iterable[Source], recursive: bool) -> Iterator[Source | Item]:
     for part in parts:
-        if isinstance(part, str | Path):
-            yield from find_sources([part], recursive, on_error)
-        else:
-            yield part
+        yield from _found(part, recursive) if isinstance(part, str | Path) else [part]
+
+
+def _found(source: str | Path, recursive: bool) -> list[Source | Item]:
+    """The files behind a source, after its faults."""
+    faults: list[Source | Item] = []
+    files = find_sources([source], recursive, lambda *fault: faults.append(Item(0, *fault)))
+    return faults + list(files)
 
 
 def load(model: str | Path = "cgnet", **settings: Any) -> Predictor:

@@ -6,10 +6,14 @@ import glob
 import os
 import re
 import stat
+import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fissura.types import InputError
+
+STANDARD_ERROR = threading.Lock()
+"""Held while libraries are muted, which mutes the whole process, and while a message is written."""
 
 SUFFIX_FORMATS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),

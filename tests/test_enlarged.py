@@ -24,7 +24,8 @@ from fissura.cli import app
 from fissura.config import PredictSettings
 from fissura.engines import Outputs
 from fissura.enlarged import shrink_map, shrink_mask
-from fissura.pipeline import enlarged_map, network_maps, predict_frame
+from fissura.maps import enlarged_map, network_maps
+from fissura.pipeline import predict_frame
 from fissura.types import Frame, SettingError, UInt8Image
 from fissura.weights import ModelCard, from_metadata, to_metadata
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
+from small_videos import write_video
 from toy_model import write_toy_model
 
 import fissura
-from fissura import InputError, Prediction, Predictor
+from fissura import InputError, Prediction, Predictor, pipeline
 from fissura.config import PredictSettings
-from fissura.pipeline import crack_map, find_sources, open_writers, resolve
+from fissura.maps import crack_map
+from fissura.overlap import Stages
+from fissura.pipeline import find_sources, resolve
+from fissura.report import open_writers
 from fissura.synth import CrackSpec, render_crack
-from fissura.types import SettingError
+from fissura.types import Frame, SettingError
 
 SPEC = CrackSpec(size_hw=(160, 200), width_px=6.0, angle_deg=20.0)
 
@@ -108,12 +116,111 @@ def test_a_list_may_mix_arrays_and_files(
 
 
 def test_results_come_one_at_a_time(predictor: Predictor, folder: Path) -> None:
+    for number in range(20):
+        shutil.copy(folder / "wall 1.png", folder / f"wall 3{number:02}.png")
     results = predictor.predict(folder)
-    next(results)
+    done = [next(results)]
     for path in folder.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(InputError, match=r"wall 2\.png"):
+    with pytest.raises(InputError, match=r"wall \d+\.png: the file is empty"):
+        done.extend(results)
+    assert len(done) <= 7  # what was read and seen ahead
+
+
+def test_large_pictures_are_not_read_ahead(
+    predictor: Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "AHEAD_PIXELS", 100)
+    results = predictor.predict(folder)
+    next(results)
+    time.sleep(0.1)
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"wall 2\.png: the file is empty"):
         next(results)
+
+
+def test_faults_keep_their_place_among_the_results(predictor: Predictor, folder: Path) -> None:
+    (folder / "wall 2.png").write_bytes(b"")
+    told: list[str] = []
+    sources = [folder / "none.png", folder, folder / "nothing*.png", folder / "wall 1.png"]
+    for result in predictor.predict(sources, on_error=lambda source, _: told.append(source)):
+        told.append(result.source)
+    names = ["none.png", "wall 1.png", "wall 2.png", "wall 10.png", "nothing*.png", "wall 1.png"]
+    assert [Path(name).name for name in told] == names
+
+
+def test_a_fault_of_one_frame_ends_its_video_alone(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.avi", "b.avi"):
+        write_video(tmp_path / name, 30)
+    look = pipeline.look
+
+    def failing(frame: Frame, *rest: Any) -> Any:
+        if frame.source.endswith("a.avi") and frame.index == 2:
+            raise InputError("the network failed")
+        return look(frame, *rest)
+
+    monkeypatch.setattr(pipeline, "look", failing)
+    faults: list[str] = []
+    results = list(predictor.predict(tmp_path, on_error=lambda _, error: faults.append(str(error))))
+    assert faults == ["the network failed"]
+    assert [Path(r.source).name for r in results] == ["a.avi"] * 2 + ["b.avi"] * 30
+    assert [r.frame_index for r in results] == [0, 1, *range(30)]
+
+
+def test_stages_learn_what_each_costs(predictor: Predictor, folder: Path) -> None:
+    stages = Stages()
+    list(predictor.predict(folder, stages=stages))
+    spent = dict(stages.seconds)
+    assert spent.pop("write") == 0
+    assert min(spent.values()) > 0
+    assert stages.bottleneck in spent
+
+
+def test_leaving_early_ends_the_threads(predictor: Predictor, folder: Path) -> None:
+    before = threading.active_count()
+    results = predictor.predict(folder)
+    next(results)
+    assert threading.active_count() > before
+    del results
+    assert threading.active_count() == before
+
+
+def test_leaving_does_not_wait_for_all_tiles(
+    predictor: Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, count, begun = predictor.engine.run, [0], threading.Event()
+
+    def slow(tile: np.ndarray) -> Any:
+        count[0] += 1
+        if count[0] > 40:  # tiles of the second picture
+            begun.set()
+            time.sleep(0.05)
+        return run(tile)
+
+    monkeypatch.setattr(predictor.engine, "run", slow)
+    predictor.settings = predictor.settings.model_copy(update={"tile": 32, "overlap": 8})
+    results = cast("Generator[Prediction]", predictor.predict(folder))
+    next(results)
+    assert begun.wait(10)
+    stopped_at = count[0]
+    results.close()
+    assert count[0] <= stopped_at + 2
+
+
+def test_arrays_stay_in_the_callers_thread(predictor: Predictor, picture: np.ndarray) -> None:
+    taken = []
+
+    def arrays() -> Iterator[np.ndarray]:
+        for number in range(5):
+            taken.append((number, threading.current_thread()))
+            yield picture
+
+    results = predictor.predict(arrays())  # type: ignore[arg-type]
+    next(results)
+    assert taken == [(0, threading.current_thread())]
 
 
 def test_failures_can_be_collected(predictor: Predictor, folder: Path) -> None:

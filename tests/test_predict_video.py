@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def test_progress_tells_frames_per_second(monkeypatch: pytest.MonkeyPatch) -> No
     assert [line.split()[0] for line in lines] == ["[1/8]", "[8/8]"]
     assert all(line.endswith("frames/s") and "1 box" in line for line in lines)
     assert "boxes     8" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("stages")]
+    assert re.search(r"read .* s, network .* s, .*; the bottleneck is \w+ \(in [0-9.]+ s\)$", line)
     monkeypatch.setattr(console, "EVERY_S", 0.0)
     done = run("belt.avi", "--model", "belt.onnx", "--out", "all")
     assert len([line for line in done.stdout.splitlines() if line.startswith("[")]) == 8
@@ -74,6 +77,10 @@ def test_json_of_a_video_is_one_document() -> None:
     document = json.loads(done.stdout)
     assert len(document["results"]) == document["summary"]["boxes"] == 8
     assert document["out"] == "runs/predict/belt"
+    stages = document["stages"]
+    assert stages["bottleneck"] in ("read", "network", "measure", "write")
+    assert all(stages[f"{name}_s"] >= 0 for name in ("read", "network", "measure", "write"))
+    assert stages["elapsed_s"] >= stages["write_s"] > 0
 
 
 @pytest.mark.usefixtures("here")

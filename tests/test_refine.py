@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from fissura.cli import app
 from fissura.config import CrfSettings, GuidedSettings, PredictSettings
 from fissura.evaluate import EvaluateSettings, evaluate
-from fissura.pipeline import choose_tile, crack_map, resolve
+from fissura.maps import choose_tile, crack_map
+from fissura.pipeline import resolve
 from fissura.refine import OWN_THRESHOLDS, REFINERS, SIDE_GUIDED, refine
 from fissura.refine import guided_filter as guided
 from fissura.types import FloatMap, InputError, UInt8Image

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fissura.config import PredictSettings
 from fissura.engines import Engine
 from fissura.evaluate.stored import Brightness, read_map
-from fissura.pipeline import crack_map, enlarged_map
+from fissura.maps import crack_map, enlarged_map
 from fissura.refine import OWN_THRESHOLDS, own_settings
 from fissura.types import FloatMap, InputError, Sample, UInt8Image
 

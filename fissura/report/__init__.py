@@ -6,7 +6,8 @@ completes its files with what was written so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -24,7 +25,7 @@ from fissura.report.probability import ProbabilityWriter
 from fissura.report.video import VideoWriter
 from fissura.types import InputError, Result
 
-__all__ = ["WRITERS", "Writer", "draw", "prepare_output", "result_to_dict"]
+__all__ = ["WRITERS", "Writer", "draw", "open_writers", "prepare_output", "result_to_dict"]
 
 
 class Writer(Protocol):
@@ -63,3 +64,24 @@ def prepare_output(out_dir: Path, overwrite: bool = False) -> None:
             "(--overwrite)"
         )
     out_dir.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def open_writers(
+    formats: Sequence[str], out_dir: Path, overwrite: bool = False
+) -> Iterator[Callable[[Result], None]]:
+    """A function that writes a result in every format; the files are closed on leaving."""
+    unknown = [name for name in formats if name not in WRITERS]
+    if unknown or not formats:
+        raise InputError(
+            f"formats: no {', '.join(unknown) or 'name'}; choose from {', '.join(WRITERS)}"
+        )
+    prepare_output(out_dir, overwrite)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(WRITERS[name](out_dir)) for name in dict.fromkeys(formats)]
+
+        def write(result: Result) -> None:
+            for writer in opened:
+                writer.write(result)
+
+        yield write
