@@ -6,6 +6,7 @@ from typing import Any
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "beltcrackdet": {"width": 0.125},
+    "beltcrackdet_lite": {"width": 0.25},
     "cgnet": {"blocks": [2, 2]},
     "cssr": {"scale": 2, "sr": {"stages": 2, "width": 4}, "segmenter": {"width": 4}},
     "dbpn": {"scale": 2, "stages": 3, "width": 4},

@@ -33,7 +33,7 @@ def small(name: str) -> torch.nn.Module:
 def noise(name: str, *shape: int) -> torch.Tensor:
     """Pictures, or clips of five for a network of that many frames."""
     batch, height, width = shape
-    frames = (5,) if name == "beltcrackdet" else ()
+    frames = (5,) if name.startswith("beltcrackdet") else ()
     return torch.rand(batch, 3, *frames, height, width) * 255
 
 
@@ -51,6 +51,7 @@ OUTPUTS: dict[str, dict[str, tuple[int, int]]] = {
 """Channels of each output, and its size over the input's; CGNet's is an eighth, rounded up."""
 COUNTS = {
     "beltcrackdet": 54_614_899,
+    "beltcrackdet_lite": 1_452_295,
     "cgnet": 491_956,
     "cssr": 38_302_127,
     "dbpn": 8_802_094,
@@ -174,6 +175,12 @@ def test_saved_and_loaded_gives_the_same_answer(name: str, tmp_path: Path) -> No
         ("beltcrackdet", {"width": 0.3}),
         ("beltcrackdet", {"width": 1_000_000.0}),
         ("beltcrackdet", {"width": float("nan")}),
+        ("beltcrackdet_lite", {"frames": 1}),
+        ("beltcrackdet_lite", {"classes": 0}),
+        ("beltcrackdet_lite", {"width": 0.3}),
+        ("beltcrackdet_lite", {"width": 0.0}),
+        ("beltcrackdet_lite", {"width": 1_000_000.0}),
+        ("beltcrackdet_lite", {"width": float("nan")}),
         ("cgnet", {"blocks": (3, 1_000_000)}),
         ("cgnet", {"classes": 0}),
         ("deepcrack_liu", {"width": 1_000_000}),

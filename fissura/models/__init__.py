@@ -3,6 +3,7 @@
 from torch import nn
 
 from fissura.models.beltcrackdet import BeltCrackDet
+from fissura.models.beltcrackdet_lite import BeltCrackDetLite
 from fissura.models.cgnet import CGNet
 from fissura.models.cssr import CSSR
 from fissura.models.dbpn import DBPN
@@ -15,6 +16,7 @@ from fissura.models.yolox import YoloxS
 
 MODELS: dict[str, type[nn.Module]] = {
     "beltcrackdet": BeltCrackDet,
+    "beltcrackdet_lite": BeltCrackDetLite,
     "cgnet": CGNet,
     "cssr": CSSR,
     "dbpn": DBPN,
@@ -32,6 +34,7 @@ __all__ = [
     "DBPN",
     "MODELS",
     "BeltCrackDet",
+    "BeltCrackDetLite",
     "CGNet",
     "DeepCrackLiu",
     "DeepCrackZou",

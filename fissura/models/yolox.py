@@ -29,10 +29,17 @@ class ConvBN(nn.Module):
     """Convolution without bias that keeps the size at a stride of 1, batch norm, SiLU or `act`."""
 
     def __init__(
-        self, c_in: int, c_out: int, kernel: int, stride: int = 1, act: nn.Module | None = None
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        stride: int = 1,
+        act: nn.Module | None = None,
+        groups: int = 1,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, (kernel - 1) // 2, bias=False)
+        padding = (kernel - 1) // 2
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(c_out, BN_EPS, BN_MOMENTUM)
         self.act = act or nn.SiLU()
 

@@ -20,7 +20,9 @@ from fissura.types import InputError
 from fissura.weights.imagenet import COUNTER
 from fissura.weights.pickles import told
 
-DETECTORS = ("beltcrackdet", "yolox_s")
+DETECTORS = ("beltcrackdet", "beltcrackdet_lite", "yolox_s")
+WIDTH_OF_YOLOX = {"beltcrackdet": "half", "beltcrackdet_lite": "a quarter of"}
+"""How wide a YOLOX with the same backbone is, beside the network's own `width`."""
 CLASS_LAYERS = "head.cls_preds."
 """Beginning of the layers that have one channel for each class."""
 
@@ -112,11 +114,11 @@ def backbone_of_yolox(
     own: Mapping[str, Tensor],
     source: str,
 ) -> dict[str, Tensor] | None:
-    """A start of BeltCrackDet with YOLOX's file: all of the backbone, of the head what fits.
+    """A start of a BeltCrackDet with YOLOX's file: all of the backbone, of the head what fits.
 
     None where it is another network or another file.
     """
-    if name != "beltcrackdet" or origin != "yolox_s":
+    if name not in WIDTH_OF_YOLOX or origin != "yolox_s":
         return None
     fits = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
     lacking = [
@@ -127,6 +129,6 @@ def backbone_of_yolox(
     if lacking:
         raise InputError(
             f"{source}: has other widths than the backbone of {name} ({told(lacking[0])}); give "
-            "YOLOX of half its width"
+            f"YOLOX of {WIDTH_OF_YOLOX[name]} its width"
         )
     return dict(own) | fits

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from fissura.models import MODELS
+from fissura.weights.detectors import WIDTH_OF_YOLOX
 from fissura.weights.imagenet import (
     RESNET34,
     RESNET101,
@@ -37,6 +38,7 @@ _SIGNATURES = (
     (RESNET34, ("conv1.weight", "layer3.5.conv1.weight")),
     ("ResNet-18 of torchvision", ("conv1.weight", "layer1.0.conv1.weight")),
     ("yolox_s", ("backbone.backbone.dark2.0.conv.weight", "backbone.bu_conv2.conv.weight")),
+    ("beltcrackdet_lite", ("neck.recall.read.conv.weight", "neck.change.mix.conv.weight")),
     ("beltcrackdet", ("backbone.backbone.dark2.0.conv.weight", "backbone.C3_p3.conv1.conv.weight")),
     ("another YOLOX detector", ("backbone.backbone.stem.conv.conv.weight",)),
     ("another network of OpenMMLab", ("decode_head.conv_seg.weight",)),
@@ -51,7 +53,7 @@ def looks_like(state: Mapping[str, Tensor]) -> str | None:
 
 def use_of(found: str, model: str) -> str:
     """What can be done with a file of another network, or what is needed instead."""
-    starts = (*imagenet_starts(model), *(["yolox_s"] if model == "beltcrackdet" else []))
+    starts = (*imagenet_starts(model), *(["yolox_s"] if model in WIDTH_OF_YOLOX else []))
     if found in starts:
         condition = " of just that encoder" if model == "cssr" else ""
         return f"a training{condition} can begin with it (warm_start)"
