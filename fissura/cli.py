@@ -354,7 +354,7 @@ def data_synth(options: SynthOptions) -> int:
     size_wh = synth.read_size(options.size)
     series = synth.BeltSeries(options.seed, options.sequences, options.frames, size_wh)
     with console.Progress("rendering", quiet=options.as_json) as progress:
-        found = synth.write_belts(options.out, series, style, progress.at) | found
+        found = synth.write_belts(options.out, series, style, progress.often) | found
     return console.print_outcome(found, options.as_json)
 
 

@@ -206,13 +206,16 @@ class Progress:
         self.at(self._done + 1, self.total, line)
 
     def frame(self, line: str) -> None:
-        """One frame of a video is finished; a plain line only now and then, and for the last."""
-        last = self._done + 1 == self.total
-        if self._bar is not None or time.monotonic() >= self._due or last:
+        """One frame of a video is finished."""
+        self.often(self._done + 1, self.total, line)
+
+    def often(self, done: int, total: int, line: str = "") -> None:
+        """As `at`, for what is quick: a plain line only now and then, and for the last."""
+        if self._bar is not None or time.monotonic() >= self._due or done == total:
             self._due = time.monotonic() + EVERY_S
-            self.step(line)
+            self.at(done, total, line)
         else:
-            self._done += 1
+            self._done = done
 
     def at(self, done: int, total: int, line: str = "") -> None:
         """So many of so many inputs are finished."""
