@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fissura.config import PredictSettings
     from fissura.pipeline import Prediction, Predictor, load
+    from fissura.streaming import Stream, stream
     from fissura.types import Crack, Frame, InputError, Measures, Quantity, Result, Scale
 
 __version__ = "0.1.0"
@@ -31,6 +32,8 @@ _HOMES = {
     "Quantity": "fissura.types",
     "Result": "fissura.types",
     "Scale": "fissura.types",
+    "Stream": "fissura.streaming",
+    "stream": "fissura.streaming",
 }
 
 __all__ = [
@@ -44,8 +47,10 @@ __all__ = [
     "Quantity",
     "Result",
     "Scale",
+    "Stream",
     "__version__",
     "load",
+    "stream",
 ]
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.graphs import Arrays, Graph, GraphError, OnnxRuntimeGraph, OpenVinoGraph
 from fissura.pixels import OWN_STATISTICS, to_planes
 from fissura.types import InputError, UInt8Image
-from fissura.weights import ModelCard, companion, read_card, resolve
+from fissura.weights import ModelCard, companion, resolve
+from fissura.weights.parts import Parts, find_parts, read_whole
 
 Outputs = dict[str, NDArray[np.float32]]
+Features = Mapping[str, Any]
+"""What a network keeps of one frame, in arrays of the engine's own kind."""
 Statistics = NDArray[np.float32]
 """2×3: mean and variance of a picture by channel, as the network enlarges it."""
 
@@ -22,7 +28,6 @@ STATISTICS = "statistics"
 
 ENGINES = ("auto", "onnxruntime", "openvino", "torch")
 PRECISIONS = ("float32", "bf16")
-LARGE_PIXELS = 2_000_000
 
 
 class Engine(Protocol):
@@ -32,6 +37,8 @@ class Engine(Protocol):
     card: ModelCard
     standardises: bool
     """Whether it takes a picture's own statistics into account: tiles want those of the whole."""
+    streams: bool
+    """Whether it can run a clip frame by frame, each of them once."""
 
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
@@ -47,6 +54,14 @@ class Engine(Protocol):
 
     def draw(self, tile: UInt8Image) -> NDArray[np.float32]:
         """The output `image` alone, 3×sH×sW."""
+        ...
+
+    def run_frame(self, image: UInt8Image) -> Features:
+        """What one frame H×W×3 tells by itself, of an engine that `streams`."""
+        ...
+
+    def fuse(self, frames: Sequence[Features]) -> Outputs:
+        """Of T frames, oldest first, what `run_clip` gives, of an engine that `streams`."""
         ...
 
 
@@ -74,11 +89,16 @@ def open_engine(
     chosen = _choose(path, precision) if engine == "auto" else engine
     if chosen == "torch":
         return TorchEngine(companion(path, ".safetensors"), precision, threads)
+    opens: Callable[[Path], Graph]
     if chosen == "openvino":
-        return OpenVinoEngine(companion(path, ".onnx"), precision, threads)
+        if find_spec("openvino") is None:
+            raise _missing("openvino", "openvino")
+        opens = partial(OpenVinoGraph, precision=precision, threads=threads)
+        return GraphEngine(companion(path, ".onnx"), "openvino", opens)
     if precision != "float32":
         raise InputError("precision: ONNX Runtime has no bf16; use --engine openvino or torch")
-    return OnnxRuntimeEngine(companion(path, ".onnx"), threads)
+    opens = partial(OnnxRuntimeGraph, threads=threads)
+    return GraphEngine(companion(path, ".onnx"), "onnxruntime", opens)
 
 
 def available_cores() -> int:
@@ -99,6 +119,7 @@ class BaseEngine:
     """All ways of running: an array keeps its time axis, if it has one, on the way in."""
 
     standardises = False
+    streams = False
 
     def run(self, image: UInt8Image) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
@@ -116,91 +137,67 @@ class BaseEngine:
         """The same for a network of T frames: T×H×W×3, oldest first."""
         return self.run(clip)
 
+    def run_frame(self, image: UInt8Image) -> Features:
+        """What one frame H×W×3 tells by itself, of an engine that `streams`."""
+        raise NotImplementedError
 
-class OnnxRuntimeEngine(BaseEngine):
-    """The default: light, no torch."""
+    def fuse(self, frames: Sequence[Features]) -> Outputs:
+        """Of T frames, oldest first, what `run_clip` gives, of an engine that `streams`."""
+        raise NotImplementedError
 
-    name = "onnxruntime"
 
-    def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime as ort
+class GraphEngine(BaseEngine):
+    """An exported file in ONNX Runtime or OpenVINO; with its two parts beside it, it streams."""
 
-        self.card = read_card(path)
-        ort.disable_telemetry_events()
-        options = ort.SessionOptions()
-        options.log_severity_level = 4  # Failures reach the user as one sentence, not as a log.
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Planning by pattern saves no time here and takes a third more memory at 2000×2000.
-        options.enable_mem_pattern = False
-        # Between runs the cores belong to whoever decodes, blends and measures.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+    def __init__(self, path: Path, name: str, opens: Callable[[Path], Graph]) -> None:
+        self.name, self._opens = name, opens
+        self.card = read_whole(path)
+        parts = find_parts(path, self.card)
+        self.streams = parts is not None
+        if parts is not None:
+            self._frame, self._fusion = (opens(part) for part in parts)
+            self._check_parts(parts)
+        else:
+            self.standardises = STATISTICS in self._whole.inputs
+
+    def _check_parts(self, parts: Parts) -> None:
+        wanted = {f"{name}{t}" for t in range(self.card.frames) for name in self._frame.outputs}
+        if set(self._fusion.inputs) != wanted or len(self._frame.inputs) != 1:
+            raise InputError(
+                f"{parts.fusion}: takes other values than {parts.frame.name} gives; export"
+                f" {Path(self.card.path or '').name} again"
             )
-        except Exception as error:  # The binding's exceptions share no public base class.
-            raise _unusable(path, self.name, error) from None
-        self._input = next((given.name for given in self._session.get_inputs()), "")
-        self.standardises = STATISTICS in [given.name for given in self._session.get_inputs()]
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        self._keep, self._give_back = ort.RunOptions(), ort.RunOptions()
-        self._keep.log_severity_level = self._give_back.log_severity_level = 4
-        self._give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    @cached_property
+    def _whole(self) -> Graph:
+        """The network of all frames at once, which streaming does without."""
+        assert self.card.path is not None
+        return self._opens(self.card.path)
 
     def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
         """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
-        # Giving memory back costs a seventh of the time: worth it only for what is large.
-        large = tile.size > 3 * LARGE_PIXELS
-        options = self._give_back if large else self._keep
-        feeds = {self._input: to_planes(tile)}
+        feeds = {next(iter(self._whole.inputs), ""): to_planes(tile)}
         if self.standardises:
             feeds[STATISTICS] = statistics[None]
+        return self._first(self._whole, feeds, tile)
+
+    def run_frame(self, image: UInt8Image) -> Features:
+        """H×W×3 of the network's size → what the frame tells by itself, N=1 in every array."""
+        return self._run(self._frame, {self._frame.inputs[0]: to_planes(image)}, image)
+
+    def fuse(self, frames: Sequence[Features]) -> Outputs:
+        """What `run_frame` gave for T frames, oldest first → outputs for the last."""
+        feeds = {f"{name}{t}": each[name] for t, each in enumerate(frames) for name in each}
+        return self._first(self._fusion, feeds)
+
+    def _first(self, graph: Graph, feeds: Arrays, image: UInt8Image | None = None) -> Outputs:
+        return {name: values[0] for name, values in self._run(graph, feeds, image).items()}
+
+    def _run(self, graph: Graph, feeds: Arrays, image: UInt8Image | None) -> Arrays:
         try:
-            arrays = self._session.run(None, feeds, options)
-        except Exception as error:  # As above; memory that runs out comes this way too.
-            raise _failed(self.card.path, self.name, tile, error) from None
-        return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
-
-
-class OpenVinoEngine(BaseEngine):
-    """Fast on Intel and AMD; bf16 where the processor has it."""
-
-    name = "openvino"
-
-    def __init__(self, path: Path, precision: str, threads: int) -> None:
-        self.card = read_card(path)
-        try:
-            import openvino
-        except ImportError:
-            raise _missing("openvino", "openvino") from None
-        # Left to itself OpenVINO picks bf16 where it can, so the precision is always stated.
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        try:
-            compiled = openvino.Core().compile_model(str(path), "CPU", settings)
-        except RuntimeError as error:
-            raise _unusable(path, self.name, error) from None
-        self._outputs = [output.any_name for output in compiled.outputs]
-        self.standardises = STATISTICS in [given.any_name for given in compiled.inputs]
-        self._request = compiled.create_infer_request()
-
-    def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
-        """H×W×3 uint8 RGB at network scale → named outputs without batch axis."""
-        feeds: dict[int | str, NDArray[np.float32]] = {0: to_planes(tile)}
-        if self.standardises:
-            feeds[STATISTICS] = statistics[None]
-        try:
-            self._request.infer(feeds, share_inputs=True)
-        except RuntimeError as error:
-            raise _failed(self.card.path, self.name, tile, error) from None
-        return {
-            name: np.array(self._request.get_output_tensor(index).data[0], np.float32)
-            for index, name in enumerate(self._outputs)
-        }
+            return graph.run(feeds)
+        except GraphError as error:
+            raise _failed(self.card.path, self.name, image, error) from None
 
 
 class TorchEngine(BaseEngine):
@@ -215,18 +212,18 @@ class TorchEngine(BaseEngine):
 
             from fissura.models.cssr import standardises
             from fissura.models.deepcrack_zou import unpools
-            from fissura.weights.network import Deployed, load_module
+            from fissura.weights.network import Deployed, load_module, streams
         except ImportError:
             raise _missing("torch", "train") from None
         torch.set_num_threads(threads)
         network, self.card = load_module(path)
         deployed: Any = Deployed(network, self.card)
         # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
-        # It suits four axes alone, and clips have five.
-        plain = unpools(network) or self.card.frames > 1
+        plain = unpools(network)
         self._form = torch.contiguous_format if plain else torch.channels_last
         self._network = deployed.to(memory_format=self._form)
         self.standardises = standardises(network)
+        self.streams = streams(network)
         self._bf16 = precision == "bf16"
 
     def run_tile(self, tile: UInt8Image, statistics: Statistics) -> Outputs:
@@ -242,15 +239,30 @@ class TorchEngine(BaseEngine):
         image = self._answer(tile, self._network.draw)[0].float().contiguous().numpy()
         return np.asarray(image, np.float32)
 
+    def run_frame(self, image: UInt8Image) -> Features:
+        """H×W×3 → what the frame tells by itself, as tensors."""
+        features: Features = self._answer(image, self._network.per_frame)
+        return features
+
+    def fuse(self, frames: Sequence[Features]) -> Outputs:
+        """What `run_frame` gave for T frames, oldest first → outputs for the last."""
+        outputs = self._run(lambda: self._network.fuse(frames))
+        return {name: values[0].float().contiguous().numpy() for name, values in outputs.items()}
+
     def _answer(self, tile: UInt8Image, network: Callable[[Any], Any]) -> Any:
+        import torch
+
+        batch = torch.from_numpy(np.ascontiguousarray(tile))[None].movedim(-1, 1)
+        form = self._form if batch.ndim == 4 else torch.contiguous_format
+        return self._run(lambda: network(batch.float().contiguous(memory_format=form)), tile)
+
+    def _run(self, network: Callable[[], Any], tile: UInt8Image | None = None) -> Any:
         import torch
 
         bf16 = torch.autocast("cpu", torch.bfloat16, enabled=self._bf16)
         try:
-            batch = torch.from_numpy(np.ascontiguousarray(tile))[None].movedim(-1, 1)
-            batch = batch.float().contiguous(memory_format=self._form)
             with torch.inference_mode(), bf16:
-                return network(batch)
+                return network()
         except RuntimeError as error:  # torch's allocator says so when memory runs out
             raise _failed(self.card.path, self.name, tile, error) from None
 
@@ -272,14 +284,13 @@ def _missing(engine: str, extra: str) -> InputError:
     )
 
 
-def _failed(path: Path | None, engine: str, image: UInt8Image, error: Exception) -> InputError:
-    height, width = image.shape[-3:-1]
+def _failed(
+    path: Path | None, engine: str, image: UInt8Image | None, error: Exception
+) -> InputError:
     reason = " ".join(str(error).split())[:160]
+    if image is None:
+        return InputError(f"{path}: {engine} failed on these frames ({reason}); export it again")
+    height, width = image.shape[-3:-1]
     return InputError(
         f"{path}: {engine} failed on {height}×{width} pixels ({reason}); give a smaller tile"
     )
-
-
-def _unusable(path: Path, engine: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:160]
-    return InputError(f"{path}: {engine} cannot run this file ({reason}); export it again")

@@ -75,6 +75,7 @@ class DarkFinder:
     """Stands in for a detector of one class: 16×16 network pixels where all four cells are dark."""
 
     name = "stub"
+    streams = False
     card = ModelCard(
         "dark",
         (0.0, 0.0, 0.0),

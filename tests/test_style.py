@@ -122,8 +122,10 @@ PUBLIC = [
     "Quantity",
     "Result",
     "Scale",
+    "Stream",
     "__version__",
     "load",
+    "stream",
 ]
 
 

@@ -115,7 +115,9 @@ def read_card(path: Path) -> ModelCard:
 
 def shipped() -> dict[str, Path]:
     """Name → ONNX file of the weights inside the package."""
-    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.onnx"))}
+    # NAME.frame.onnx and NAME.fusion.onnx are parts of NAME.
+    paths = sorted(Path(__file__).parent.glob("*.onnx"))
+    return {path.stem: path for path in paths if "." not in path.stem}
 
 
 def resolve(model: str | Path) -> Path:

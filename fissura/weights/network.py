@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,12 @@ class Deployed(nn.Module):
         super().__init__()
         self.network = network
         self.flip = card.channels == "bgr"
-        shape = (1, 3, 1, 1) if card.frames == 1 else (1, 3, 1, 1, 1)
-        self.register_buffer("mean", torch.tensor(card.mean_rgb).view(shape))
-        self.register_buffer("std", torch.tensor(card.std_rgb).view(shape))
+        self.register_buffer("mean", torch.tensor(card.mean_rgb).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(card.std_rgb).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
         """N×3×H×W or N×3×T×H×W → the network's named outputs, but what serves training alone."""
-        x = (image - self.mean) / self.std
-        x = x.flip(1) if self.flip else x
+        x = self._normalised(image)
         outputs: dict[str, Tensor] = (
             self.network(x) if statistics is None else self.network(x, statistics)
         )
@@ -58,6 +57,29 @@ class Deployed(nn.Module):
         network: Any = self.network
         enlarged: Tensor = network.enlarge((image - self.mean) / self.std)
         return enlarged
+
+    def per_frame(self, image: Tensor) -> dict[str, Tensor]:
+        """N×3×H×W → what the frame tells by itself, of a network that `streams`."""
+        network: Any = self.network
+        features: dict[str, Tensor] = network.per_frame(self._normalised(image))
+        return features
+
+    def fuse(self, frames: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """What `per_frame` gave for T frames, oldest first → outputs for the last."""
+        network: Any = self.network
+        outputs: dict[str, Tensor] = network.fuse(frames)
+        return outputs
+
+    def _normalised(self, image: Tensor) -> Tensor:
+        scale = self.mean, self.std
+        mean, std = scale if image.ndim == 4 else (values.unsqueeze(2) for values in scale)
+        x = (image - mean) / std
+        return x.flip(1) if self.flip else x
+
+
+def streams(network: nn.Module) -> bool:
+    """Whether it runs as `per_frame` of every frame once, and `fuse` of the last T."""
+    return hasattr(network, "per_frame") and hasattr(network, "fuse")
 
 
 def new_card(name: str, arguments: dict[str, Any] | None = None, **notes: Any) -> ModelCard:

@@ -205,6 +205,8 @@ class BeltCrackDet(nn.Module):
 
     def fuse(self, frames: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """What `per_frame` gives of T frames, oldest first → the boxes of the last as `forward`."""
+        if len(frames) != self.frames:
+            raise ValueError(f"there must be {self.frames} frames, got {len(frames)}")
         return {"boxes_raw": self.head.single(self.neck(frames))}
 
 
