@@ -40,8 +40,8 @@ class NonLocal(nn.Module):
         return self.gamma * read + x
 
     def _without_effect(self) -> bool:
-        """A released training never moves gamma; an exported graph cannot ask."""
-        if self.training or torch.compiler.is_compiling():
+        """A released training never moves gamma; graphs and networks without values cannot ask."""
+        if self.training or torch.compiler.is_compiling() or self.gamma.is_meta:
             return False
         return bool(self.gamma.detach() == 0)
 
