@@ -26,7 +26,7 @@ def small_network():
 def test_the_check_against_torch_is_kept_in_the_file():
     note = json.loads(read_metadata(model_folder() / "cgnet.onnx")["fissura.export_check"])
     assert 0 <= note["largest_difference"] <= 1e-4
-    assert note["pictures"] == 6
+    assert note["pictures"] == 7
     assert {"torch", "onnxruntime"} <= set(note)
 
 
@@ -74,7 +74,7 @@ def test_export_is_silent_and_takes_real_pictures(tmp_path, capfd):
     picture = np.random.default_rng(1).integers(0, 256, (48, 40, 3), np.uint8)
     agreement = export_onnx(*tiny_network(), tmp_path / "new" / "out.onnx", [picture])
     assert agreement.ok
-    assert agreement.pictures == 7
+    assert agreement.pictures == 8
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.onnx"]

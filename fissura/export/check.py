@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.synth import BeltScene, CrackSpec, render_crack
 from fissura.types import UInt8Image
+from fissura.weights import ModelCard
 
 TOLERANCE = 1e-4
 SIZES_HW = ((64, 96), (1, 1), (37, 53), (97, 131), (200, 33), (113, 112))
@@ -16,6 +18,9 @@ SIZES_HW = ((64, 96), (1, 1), (37, 53), (97, 131), (200, 33), (113, 112))
 
 DETECTOR_SIZES_HW = ((64, 64), (64, 160), (192, 96))
 """The same for detectors, whose stride is 32."""
+
+CRACK_HW = (96, 128)
+"""Of the rendered picture that is tried beside noise."""
 
 MOST_TRIES = 6
 
@@ -119,6 +124,18 @@ def random_clips(frames: int, sizes_hw: Sequence[tuple[int, int]]) -> list[UInt8
     rng = np.random.default_rng(0)
     times = (frames,) if frames > 1 else ()
     return [rng.integers(0, 256, (*times, *size, 3), np.uint8) for size in sizes_hw]
+
+
+def rendered(card: ModelCard, flips: bool) -> list[UInt8Image]:
+    """A picture as the network is made for, or a clip; none where `flips` decide (see above)."""
+    if flips:
+        return []
+    if not card.classes:
+        return [render_crack(CrackSpec(size_hw=CRACK_HW), seed=0).image]
+    height, width = card.network_hw
+    scene = BeltScene(0, (width, height), card.frames)
+    frames = [frame.image for frame in scene]
+    return [np.stack(frames) if card.frames > 1 else frames[0]]
 
 
 def _require_same_form(

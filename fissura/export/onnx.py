@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,6 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fissura.export.check import (
     DETECTOR_SIZES_HW,
@@ -28,21 +23,25 @@ from fissura.export.check import (
     compare,
     random_clips,
     random_pictures,
+    rendered,
     without_flips,
 )
+from fissura.export.graph import open_session, to_proto
+from fissura.export.parts import export_parts, parts_run
 from fissura.export.rewrites import rewrite
 from fissura.models.cssr import enlarges_map, standardises
 from fissura.models.deepcrack_zou import unpools
 from fissura.pixels import OWN_STATISTICS, to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import PREFIX, ModelCard, to_metadata
-from fissura.weights.network import Deployed, state_sha256
+from fissura.weights.network import Deployed, state_sha256, streams
+from fissura.weights.parts import parts_of
 
-OPSET = 18
 INPUT, OTHER_INPUT, CLIP_INPUT, STATISTICS = "image", "picture", "clip", "statistics"
 """A graph has no two values of one name: where it gives an `image`, it takes a `picture`."""
 
 DETECTOR_STRIDE = 32
+CHECK_NOTE = f"{PREFIX}export_check"
 
 
 class _Outputs(nn.Module):
@@ -64,7 +63,7 @@ def export_onnx(
 
     The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`;
     a network of T frames takes `clip` N×3×T×H×W, one that standardises `statistics` N×2×3 beside
-    it. Beyond the tolerance nothing is written.
+    it. One that streams is written as its two parts too. Beyond the tolerance nothing is written.
     """
     if pictures and unpools(module):
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
@@ -78,17 +77,28 @@ def export_onnx(
         noise = random_clips(card.frames, DETECTOR_SIZES_HW if free else (card.network_hw,))
     else:
         noise = without_flips(*runs) if unpools(module) else random_pictures()
-    agreement = compare(*runs, [*noise, *pictures])
-    if not agreement.ok:
-        raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {agreement}")
-    notes = to_metadata(card) | {f"{PREFIX}export_check": _check_note(agreement)}
+    pictures = [*noise, *rendered(card, unpools(module)), *pictures]
+    files, found = {out: proto}, {out: compare(*runs, pictures)}
+    if streams(module):
+        parts = export_parts(network, card)
+        together = compare(runs[0], parts_run(parts, card), pictures)
+        for path, part in zip(parts_of(out), parts, strict=True):
+            files[path], found[path] = part, together
+    worst = max(found.values(), key=lambda agreement: agreement.largest_difference)
+    if not worst.ok:
+        raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {worst}")
+    for path, proto in files.items():
+        _write(proto, to_metadata(card) | {CHECK_NOTE: _check_note(found[path])}, path)
+    return worst
+
+
+def _write(proto: Any, notes: Mapping[str, str], path: Path) -> None:
     for key, value in notes.items():
         proto.metadata_props.add(key=key, value=value)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
     unfinished.write_bytes(proto.SerializeToString())
-    unfinished.replace(out)
-    return agreement
+    unfinished.replace(path)
 
 
 def torch_run(network: Deployed) -> Run:
@@ -104,9 +114,7 @@ def torch_run(network: Deployed) -> Run:
 
 def onnx_run(model: bytes) -> Run:
     """One picture through an ONNX file's bytes in ONNX Runtime."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     given, *others = (one.name for one in session.get_inputs())
     constant = dict.fromkeys(others, OWN_STATISTICS)
     names = [output.name for output in session.get_outputs()]
@@ -141,25 +149,8 @@ def _graph(network: Deployed, name: str, example: Tensor, sizes: dict[int, Any])
         inputs.append(STATISTICS)
         examples.append(torch.from_numpy(np.repeat(OWN_STATISTICS, len(example), axis=0)))
         free.append({0: sizes[0]})
-    try:
-        # Fused attention leaves its result in an order that the exporter's own parts do not keep.
-        with _silence(), sdpa_kernel(SDPBackend.MATH):
-            program = torch.onnx.export(
-                _Outputs(network).eval(),
-                tuple(examples),
-                input_names=inputs,
-                output_names=names,
-                dynamic_shapes=tuple(free),
-                opset_version=OPSET,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-    except Exception as error:  # The exporter has many kinds, all of them long.
-        first = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
-        kind = type(error).__name__
-        raise InputError(f"export: {name} cannot become ONNX ({kind}: {first})") from error
-    return _without_chatter(program.model_proto if program is not None else None)
+    given = dict(zip(inputs, examples, strict=True))
+    return to_proto(_Outputs(network).eval(), name, given, names, tuple(free))
 
 
 def _names(network: Deployed, name: str, example: Tensor) -> list[str]:
@@ -172,18 +163,6 @@ def _names(network: Deployed, name: str, example: Tensor) -> list[str]:
         raise InputError(f"export: {name} does not take a picture of colour ({reason})") from None
 
 
-def _without_chatter(proto: Any) -> Any:
-    """Drops the exporter's notes on every node (Python stack traces), a quarter of the file."""
-    for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    for part in (*proto.graph.value_info, *proto.graph.initializer):
-        del part.metadata_props[:]
-    del proto.graph.metadata_props[:]
-    del proto.metadata_props[:]
-    return proto
-
-
 def _check_note(agreement: Agreement) -> str:
     return json.dumps(
         {
@@ -193,21 +172,3 @@ def _check_note(agreement: Agreement) -> str:
             "onnxruntime": ort.__version__,
         }
     )
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps the exporter's progress, warnings and logs off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    hidden = io.StringIO()
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(hidden),
-            contextlib.redirect_stderr(hidden),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
