@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -13,6 +14,7 @@ from small_models import small_arguments  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from fissura.engines import open_engine  # noqa: E402
 from fissura.models import BeltCrackDetLite, YoloxS  # noqa: E402
 from fissura.models.building import restart  # noqa: E402
 from fissura.types import InputError  # noqa: E402
@@ -139,6 +141,18 @@ def test_a_training_can_begin_with_yolox(tmp_path: Path) -> None:
             assert torch.equal(values, given[name]), name
     with pytest.raises(InputError, match="a quarter of its width"):
         start_from(small(width=0.5), "beltcrackdet_lite", path)
+
+
+def test_the_engine_keeps_what_frames_tell(tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    card = new_card("beltcrackdet_lite", small_arguments("beltcrackdet_lite"), size_hw=(64, 96))
+    save_safetensors(lively(small()), card, path)
+    engine = open_engine(path, "torch", threads=1)
+    assert engine.streams
+    frames = np.random.default_rng(0).integers(0, 256, (5, 64, 96, 3), np.uint8)
+    streamed = engine.fuse([engine.run_frame(frame) for frame in frames])["boxes_raw"]
+    window = engine.run_clip(frames)["boxes_raw"]
+    np.testing.assert_allclose(streamed, window, atol=1e-5 * float(np.abs(window).max()))
 
 
 @pytest.mark.slow
