@@ -66,7 +66,7 @@ def work_through(
         tempfile.TemporaryDirectory() as folder,
         open_writers(formats, Path(folder), overwrite=True) as write,
     ):
-        for result in predictor.predict(sources, stages=stages):  # type: ignore[arg-type]
+        for result in predictor.predict(sources, stages=stages):
             with stages.timing("write"):
                 write(result)
             del result

@@ -1,11 +1,13 @@
-"""How fast one model runs, or two side by side: latency, throughput, memory.
+"""How fast one model runs, or two side by side: latency, throughput, memory, cost, stages.
 
-Times cover what an engine does with a picture already at network scale: uint8 in, arrays out.
+Times cover what an engine does with a picture already at network scale: uint8 in, arrays out. The
+stages are those of a whole run beside it.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,13 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fissura.engines import ENGINES, BaseEngine, Engine, available_cores, open_engine
+from fissura.costs import Cost, cost_of, stage_times
+from fissura.engines import ENGINES, BaseEngine, Engine, Features, available_cores, open_engine
 from fissura.export.check import compare
-from fissura.types import InputError, UInt8Image
+from fissura.types import InputError, SettingError, UInt8Image
 from fissura.weights import ModelCard, companion, resolve
 
 NAIVE = "naive"
 WARM_UP = 2
+STAGE_PICTURES = 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Workload:
     """What is timed: `frames` runs on noise of `size_hw` with `threads` (None: all free cores).
 
     `size_hw` None is 1024×1024, or what a detector sees. `memory` has two that are compared run
-    once more, each in a process of its own. `clip` frames are given at once.
+    once more, each in a process of its own. `clip` frames are given at once, or with `stream` one
+    by one, to the first of two: then the time is that of one new frame.
     """
 
     size_hw: tuple[int, int] | None = None
@@ -41,6 +46,7 @@ class Workload:
     precision: str = "float32"
     memory: bool = True
     clip: int = 1
+    stream: bool = False
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -70,7 +76,8 @@ class Timing:
     """One model on one engine.
 
     `peak_memory_mb` is that of the whole process, for two that are compared that of one in which
-    each runs alone; None where unknown.
+    each runs alone; None where unknown. `stages_ms` of one picture of a whole run, where the model
+    alone is timed.
     """
 
     model: str
@@ -82,16 +89,25 @@ class Timing:
     median_ms: float
     p95_ms: float
     megapixels_per_s: float
+    cost: Cost
+    streams: bool = False
     peak_memory_mb: float | None = None
+    stages_ms: dict[str, float] | None = None
 
     def __str__(self) -> str:
         height, width = self.size_hw
         memory = f", peak {self.peak_memory_mb:.0f} MB" if self.peak_memory_mb else ""
-        return (
-            f"{self.model} on {self.engine} {self.precision}, {height}×{width},"
+        streams = ", streaming" if self.streams else ""
+        lines = [
+            f"{self.model} on {self.engine} {self.precision}, {height}×{width}{streams},"
             f" {self.threads} threads: median {self.median_ms:.1f} ms, p95 {self.p95_ms:.1f} ms,"
-            f" {self.megapixels_per_s:.2f} MP/s{memory}"
-        )
+            f" {self.megapixels_per_s:.2f} MP/s{memory}; {self.cost}"
+        ]
+        if self.stages_ms:
+            slowest = max(self.stages_ms, key=self.stages_ms.__getitem__)
+            told = ", ".join(f"{name} {ms:.1f} ms" for name, ms in self.stages_ms.items())
+            lines.append(f"one picture, stage by stage: {told}; the bottleneck is {slowest}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -133,10 +149,48 @@ def benchmark(model: str | Path, engine: str = "auto", workload: Workload | None
     workload = workload or Workload()
     opened = open_engine(model, engine, workload.precision, workload.threads)
     workload = workload.fitted(opened.card)
-    picture = workload.picture()
+    run = prepare(opened, workload)
     _reset_peak_memory()
-    (seconds,) = interleave([lambda: opened.run(picture)], workload.frames).T
-    return _timing(opened, workload, workload.precision, seconds, _peak_memory_mb())
+    (seconds,) = interleave([run], workload.frames).T
+    found = _timing(opened, workload, workload.precision, seconds, _peak_memory_mb())
+    return replace(found, stages_ms=_stages_ms(opened, workload))
+
+
+def _stages_ms(engine: Engine, workload: Workload) -> dict[str, float] | None:
+    pictures = min(workload.frames, STAGE_PICTURES)
+    try:
+        spent = stage_times(engine, workload.network_hw, pictures)
+    except SettingError:  # It finds no cracks, only enlarges.
+        return None
+    return {name: 1e3 * seconds for name, seconds in spent.seconds.items()}
+
+
+def prepare(engine: Engine, workload: Workload) -> Callable[[], Any]:
+    """A function that runs the engine once on the workload; streaming, on one new frame."""
+    picture = workload.picture()
+    if not workload.stream:
+        return lambda: engine.run(picture)
+    if not engine.streams:
+        raise InputError(
+            f"--stream: {engine.card.name} on {engine.name} does not stream; choose a detector of"
+            " several frames, exported with its two parts, or --engine torch"
+        )
+    frames = deque(picture)
+    ring: deque[Features] = deque(map(engine.run_frame, frames), len(frames))
+
+    def step() -> Any:
+        frames.rotate(-1)
+        ring.append(engine.run_frame(frames[-1]))
+        return engine.fuse(list(ring))
+
+    return step
+
+
+def _whole(engine: Engine, workload: Workload) -> Callable[[UInt8Image], Any]:
+    """The outputs for all frames of a picture, which `prepare` may be in the middle of."""
+    if not workload.stream:
+        return engine.run
+    return lambda clip: engine.fuse([engine.run_frame(frame) for frame in clip])
 
 
 def versus(
@@ -155,17 +209,19 @@ def versus(
     first, second = (opens() for opens in opening)
     workload = workload.fitted(first.card)
     picture = workload.picture()
-    runs = [lambda: first.run(picture), lambda: second.run(picture)]
+    windows = replace(workload, stream=False)
+    runs = [prepare(first, workload), prepare(second, windows)]
     seconds = interleave(runs, workload.frames)
     low, middle, high = np.percentile(seconds[:, 1] / seconds[:, 0], [25, 50, 75])
     try:
-        gap = compare(first.run, second.run, [picture])
+        gap = compare(_whole(first, workload), second.run, [picture])
     except ValueError:
         gap = None
-    peaks = [peak_alone(opens, workload) if workload.memory else None for opens in opening]
+    works = zip(opening, (workload, windows), strict=True)
+    peaks = [peak_alone(opens, work) if work.memory else None for opens, work in works]
     return Comparison(
         _timing(first, workload, workload.precision, seconds[:, 0], peaks[0]),
-        _timing(second, workload, "float32", seconds[:, 1], peaks[1]),
+        _timing(second, windows, "float32", seconds[:, 1], peaks[1]),
         float(middle),
         float(low),
         float(high),
@@ -203,9 +259,9 @@ def peak_alone(opens: Callable[[], Engine], workload: Workload) -> float | None:
 
 
 def _peak_of(opens: Callable[[], Engine], workload: Workload) -> float | None:
-    engine, picture = opens(), workload.picture()
+    run = prepare(opens(), workload)
     for _ in range(WARM_UP):
-        engine.run(picture)
+        run()
     return _peak_memory_mb()
 
 
@@ -263,6 +319,8 @@ def _timing(
         median_ms=1e3 * float(median),
         p95_ms=1e3 * float(p95),
         megapixels_per_s=height * width / 1e6 / float(median),
+        cost=cost_of(engine.card, workload.network_hw, workload.stream),
+        streams=workload.stream,
         peak_memory_mb=peak_memory_mb,
     )
 

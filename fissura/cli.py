@@ -281,11 +281,13 @@ def export(options: ExportOptions) -> int:
 
 @console.verb(app, "benchmark")
 def benchmark(options: BenchmarkOptions) -> int:
-    """Time a model: latency, throughput, memory; or two of them in turn."""
+    """Time a model: latency, throughput, memory, cost, stages; or two of them in turn."""
     from fissura import benchmark as bench
 
     size_hw = _size(options.size) if options.size else None
-    workload = bench.Workload(size_hw, options.frames, options.threads, options.precision)
+    workload = bench.Workload(
+        size_hw, options.frames, options.threads, options.precision, stream=options.stream
+    )
     found: bench.Timing | bench.Comparison
     if options.versus is None:
         found = bench.benchmark(options.model, options.engine, workload)

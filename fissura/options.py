@@ -220,6 +220,9 @@ class BenchmarkOptions:
         Option(help="HEIGHTxWIDTH of the network's input [1024x1024; a detector's own]."),
     ] = None
     frames: Annotated[int, Option(help="Runs to time.")] = 20
+    stream: Annotated[
+        bool, Option("--stream", help="Frame by frame, of a detector that streams.")
+    ] = False
     precision: Annotated[str, Option(help="float32 or bf16.")] = "float32"
     threads: Threads = None
     as_json: Json = False

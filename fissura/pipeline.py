@@ -344,7 +344,7 @@ class Predictor:
 
     def predict(
         self,
-        source: Source | Sequence[Source],
+        source: Source | Iterable[Source],
         recursive: bool = False,
         on_error: OnError = refuse,
         stages: Stages | None = None,

@@ -12,7 +12,8 @@ from conftest import ROOT
 from small_cgnet import model_folder
 from small_models import small_arguments
 
-from fissura.benchmark import WARM_UP, Workload, benchmark, interleave, versus
+from fissura.benchmark import WARM_UP, Workload, benchmark, interleave, prepare, versus
+from fissura.costs import cost_of
 from fissura.engines import open_engine
 from fissura.types import InputError
 
@@ -33,7 +34,90 @@ def test_one_model_is_timed():
     assert timing.megapixels_per_s == pytest.approx(48 * 64 / 1e3 / timing.median_ms)
     assert timing.peak_memory_mb is None or timing.peak_memory_mb > 10
     assert "cgnet on onnxruntime float32, 48×64" in str(timing)
+    assert set(timing.stages_ms) == {"read", "network", "measure", "write"}
+    assert min(timing.stages_ms.values()) > 0
+    assert str(timing).splitlines()[1].startswith("one picture, stage by stage: read ")
     json.dumps(dataclasses.asdict(timing))
+
+
+def test_cost_is_counted_and_weighed():
+    from fissura.weights import read_card
+
+    path = model_folder() / "cgnet.onnx"
+    card = read_card(path)
+    small, large = (cost_of(card, (64, side)) for side in (64, 128))
+    assert small.file_bytes == path.stat().st_size
+    assert small.parameters == large.parameters > 1000
+    assert small.macs < large.macs <= 2 * small.macs
+    assert "MACs" in str(small)
+    unknown = cost_of(dataclasses.replace(card, name="toy"), (64, 64))
+    assert (unknown.macs, unknown.parameters) == (None, None)
+    assert str(unknown) == f"file {small.file_bytes / 1e6:.3g} MB"
+
+
+def test_multiply_adds_are_those_of_the_formula(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from fissura.models import MODELS
+    from fissura.models.cost import count
+
+    monkeypatch.setitem(MODELS, "one", lambda width: torch.nn.Conv2d(3, width, 5, padding=2))
+    assert count("one", {"width": 7}, (16, 24)) == (16 * 24 * 3 * 7 * 25, 3 * 7 * 25 + 7)
+
+
+def detector(folder):
+    """A streaming detector of three frames as safetensors."""
+    torch = pytest.importorskip("torch")
+    from fissura.models import MODELS
+    from fissura.weights.network import new_card, save_safetensors
+
+    torch.manual_seed(0)
+    arguments = small_arguments("beltcrackdet_lite") | {"frames": 3}
+    card = new_card("beltcrackdet_lite", arguments, size_hw=(64, 64))
+    path = folder / "belt.safetensors"
+    save_safetensors(MODELS["beltcrackdet_lite"](**arguments).eval(), card, path)
+    return path
+
+
+def test_streaming_is_timed_against_windows(tmp_path):
+    path = detector(tmp_path)
+    workload = dataclasses.replace(QUICK, size_hw=None, stream=True)
+    found = versus(path, "torch", "naive", workload)
+    assert found.first.streams
+    assert not found.second.streams
+    assert found.first.cost.macs < found.second.cost.macs
+    assert found.largest_difference <= 1e-4
+    assert "64×64, streaming" in str(found)
+    alone = benchmark(path, "torch", workload)
+    assert alone.stages_ms is not None
+
+
+def test_streaming_takes_each_frame_once(tmp_path):
+    engine = open_engine(detector(tmp_path), "torch", threads=1)
+    workload = Workload(stream=True).fitted(engine.card)
+    picture, calls = workload.picture(), []
+
+    class Counting:
+        streams, card, name = True, engine.card, engine.name
+
+        def run_frame(self, image):
+            calls.append(next(k for k, frame in enumerate(picture) if (frame == image).all()))
+            return engine.run_frame(image)
+
+        def fuse(self, frames):
+            assert len(frames) == 3
+            return engine.fuse(frames)
+
+    run = prepare(Counting(), workload)
+    assert calls == [0, 1, 2]
+    for _ in range(4):
+        run()
+    assert calls[3:] == [0, 1, 2, 0]
+
+
+def test_what_does_not_stream_is_told():
+    model = model_folder() / "cgnet.onnx"
+    with pytest.raises(InputError, match="cgnet on onnxruntime does not stream; choose"):
+        benchmark(model, "onnxruntime", dataclasses.replace(QUICK, stream=True))
 
 
 @pytest.mark.parametrize("other", ["naive", ":torch", "{model}:torch", "{model}", ":openvino"])

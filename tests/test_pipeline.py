@@ -218,7 +218,7 @@ def test_arrays_stay_in_the_callers_thread(predictor: Predictor, picture: np.nda
             taken.append((number, threading.current_thread()))
             yield picture
 
-    results = predictor.predict(arrays())  # type: ignore[arg-type]
+    results = predictor.predict(arrays())
     next(results)
     assert taken == [(0, threading.current_thread())]
 
