@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from small_belts import DarkFinder, boxes_of, results_of, write_belts
+from small_belts import SIZE_WH, DarkFinder, boxes_of, results_of, write_belts
 from typer.testing import CliRunner
 
 from fissura.cli import app
@@ -21,7 +21,16 @@ from fissura.datasets.sequences import open_sequences, read_clip
 from fissura.evaluate import BOX_PROTOCOLS, EvaluateSettings, evaluate
 from fissura.evaluate.boxes import results
 from fissura.evaluate.boxes.evaluation import true_boxes
-from fissura.evaluate.boxes.pictures import draw_heat, draw_outcome, heat_map, outcome
+from fissura.evaluate.boxes.pictures import (
+    FALSE,
+    FOUND,
+    MISSED,
+    draw_heat,
+    draw_outcome,
+    heat_map,
+    key_strip,
+    outcome,
+)
 from fissura.evaluate.boxes.results import read_results
 from fissura.evaluate.boxes.scoring import System
 from fissura.evaluate.boxes.sources import FromEngine
@@ -121,6 +130,27 @@ def test_many_systems_in_one_table_and_curve(belts: Path, tmp_path: Path) -> Non
     assert "| ours | all |" in page
     again = score(out / "detections" / "dark.json", belts, tmp_path / "again", "beltcrack")
     assert again["data"]["boxes"] == {"hole": 3, "crack": 7}
+
+
+def test_thirteen_systems_are_drawn_side_by_side(belts: Path, tmp_path: Path) -> None:
+    truth = save(tmp_path / "truth.json", results_of(belts))
+    given = [DarkFinder(), *(f"system {number}={truth}" for number in range(12))]
+    out = tmp_path / "out"
+    score(given, belts, out, "operating-point", pictures=2, classes=("hole",))
+    sheets = [cv2.imread(str(path)) for path in sorted((out / "pictures").glob("*.jpg"))]
+    panel = 26 + 640 * SIZE_WH[1] // SIZE_WH[0]
+    # Four to a row, a row of heat maps below the first, and the line that tells the colours.
+    assert {sheet.shape for sheet in sheets} == {(5 * panel + 26, 4 * 640, 3)}
+    assert all("b_" in path.name for path in (out / "pictures").iterdir()), "the rest has no hole"
+    assert cv2.imread(str(out / "pr_curve.png")).shape[1] > 1000
+
+
+def test_the_key_names_every_colour() -> None:
+    for width, heat in ((640, False), (1280, True)):
+        strip = key_strip(width, heat)
+        assert strip.shape == (26, width, 3)
+        there = {tuple(pixel) for pixel in strip.reshape(-1, 3).tolist()}
+        assert {FOUND, MISSED, FALSE} <= there
 
 
 def test_stored_boxes_of_a_detector_score_as_the_detector(belts: Path, tmp_path: Path) -> None:

@@ -27,7 +27,13 @@ FOUND, MISSED, FALSE = (225, 29, 38), (0, 190, 60), (255, 214, 0)
 HALF = 0.5
 OPACITY = 0.5
 PANEL_WIDTH = 640
+ACROSS = 4
 STRIP = 26
+KEY = (
+    (FOUND, "found"),
+    (MISSED, "missed; with red inside: incomplete"),
+    (FALSE, "false alarm"),
+)
 QUALITY = 92
 
 
@@ -115,9 +121,13 @@ def seen_heat(keyframe: Keyframe, engine: Engine) -> FloatMap:
 def choose_pictures(
     keyframes: Sequence[Keyframe], systems: Sequence[System], count: int
 ) -> list[int]:
-    """Places of so many key frames, spread evenly over those with a true box or a detection."""
-    busy = {i for i, keyframe in enumerate(keyframes) if keyframe.labels}
+    """Places of so many key frames, spread evenly over those with a true box or a detection.
+
+    Boxes of classes that do not count make no frame worth a look.
+    """
+    busy: set[int] = set()
     for system in systems:
+        busy |= set(system.matches.truth.image.tolist())
         threshold = FIXED_SCORE if system.choice.value is None else system.choice.value
         found = system.matches.found
         busy |= set(found.image[found.score >= threshold].tolist())
@@ -133,21 +143,12 @@ def write_pictures(
     engines: Sequence[Engine | None],
     count: int,
 ) -> list[str]:
-    """A JPEG per chosen key frame, the systems side by side and heat maps below; their names."""
+    """A JPEG per chosen key frame, see `_sheet`; their names."""
     files = []
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     for place in choose_pictures(keyframes, systems, count):
         keyframe = keyframes[place]
-        image = read_clip(keyframe)[-1]
-        rows = [
-            [draw_outcome(image, outcome(one, place), one.label) for one in systems],
-            [
-                _heat_panel(image, keyframe, engine, system.label)
-                for engine, system in zip(engines, systems, strict=True)
-            ],
-        ]
-        shown = rows if any(engines) else rows[:1]
-        sheet = np.concatenate([np.concatenate(row, axis=1) for row in shown])
+        sheet = _sheet(keyframe, place, systems, engines)
         stem = f"{keyframe.sequence}_{keyframe.number:06d}".replace("/", "_")
         name = f"pictures/{stem}.jpg"
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
@@ -156,14 +157,33 @@ def write_pictures(
     return files
 
 
-def _heat_panel(
-    image: UInt8Image, keyframe: Keyframe, engine: Engine | None, label: str
+def _sheet(
+    keyframe: Keyframe, place: int, systems: Sequence[System], engines: Sequence[Engine | None]
 ) -> UInt8Image:
-    nothing = Outcome(*[np.zeros((0, 4))] * 4)
+    """Four systems to a row, below them the heat maps of those that are networks, then the key."""
+    image = read_clip(keyframe)[-1]
+    rows = []
+    for start in range(0, len(systems), ACROSS):
+        some, asked = (values[start : start + ACROSS] for values in (systems, engines))
+        rows.append([draw_outcome(image, outcome(one, place), one.label) for one in some])
+        if any(asked):
+            pairs = zip(asked, some, strict=True)
+            rows.append([_heat_panel(image, keyframe, *pair) for pair in pairs])
+    blank = np.full_like(rows[0][0], 255)
+    columns = len(rows[0])
+    filled = [[*row, *[blank] * (columns - len(row))] for row in rows]
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in filled])
+    return np.concatenate([sheet, key_strip(sheet.shape[1], heat=any(engines))])
+
+
+def _heat_panel(
+    image: UInt8Image, keyframe: Keyframe, engine: Engine | None, system: System
+) -> UInt8Image:
+    nothing, white = Outcome(*[np.zeros((0, 4))] * 4), np.full_like(image, 255)
     if engine is None:
-        return draw_outcome(np.zeros_like(image), nothing, f"{label}: no network to ask")
+        return draw_outcome(white, nothing, f"{system.label}: boxes alone, no heat map")
     heat = seen_heat(keyframe, engine)
-    return draw_outcome(draw_heat(image, heat), nothing, f"{label}: heat map")
+    return draw_outcome(draw_heat(image, heat), nothing, f"{system.label}: heat map")
 
 
 def _share_inside(found: Values, truth: Values) -> Values:
@@ -176,8 +196,28 @@ def _share_inside(found: Values, truth: Values) -> Values:
     return share
 
 
+def key_strip(width: int, heat: bool) -> UInt8Image:
+    """What the colours mean, 26×`width`×3; as much of it as there is room for."""
+    strip = np.full((STRIP, max(width, PANEL_WIDTH), 3), 255, np.uint8)
+    x = 6
+    for colour, words in KEY:
+        cv2.rectangle(strip, (x, 7), (x + 14, 19), colour, 2)
+        x = _written(strip, words, x + 20) + 24
+    if heat and x + 330 <= strip.shape[1]:
+        ramp = np.arange(256, dtype=np.uint8)[None, ::4].repeat(12, axis=0)
+        strip[7:19, x : x + 64] = cv2.applyColorMap(ramp, cv2.COLORMAP_JET)[..., ::-1]
+        _written(strip, "heat map, 0 to 1: objectness x class", x + 70)
+    return strip
+
+
+def _written(strip: UInt8Image, text: str, x: int) -> int:
+    """Puts the text at column `x`; returns the column after it."""
+    look = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    cv2.putText(strip, text, (x, 18), *look, (40, 40, 40), 1, cv2.LINE_AA)
+    return x + cv2.getTextSize(text, *look, 1)[0][0]
+
+
 def _titled(panel: UInt8Image, title: str) -> UInt8Image:
     strip = np.full((STRIP, panel.shape[1], 3), 255, np.uint8)
-    text = title.encode("ascii", "replace").decode()[:70]
-    cv2.putText(strip, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
+    _written(strip, title.encode("ascii", "replace").decode()[:70], 6)
     return np.concatenate([strip, panel])
