@@ -88,7 +88,7 @@ class RunState:
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.empty_validations = state["empty_validations"]
         # Runs begun before there was a score of pictures keep their best in another entry.
-        self.best = state.get("best") or {"f1": state.get("best_f1", -1.0)}
+        self.best = state.get("best", {"f1": state.get("best_f1", -1.0)})
         torch.set_rng_state(state["torch_rng"])
 
 
