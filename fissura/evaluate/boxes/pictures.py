@@ -164,7 +164,7 @@ def _sheet(
     image = read_clip(keyframe)[-1]
     rows = []
     for start in range(0, len(systems), ACROSS):
-        some, asked = (values[start : start + ACROSS] for values in (systems, engines))
+        some, asked = systems[start : start + ACROSS], engines[start : start + ACROSS]
         rows.append([draw_outcome(image, outcome(one, place), one.label) for one in some])
         if any(asked):
             pairs = zip(asked, some, strict=True)
