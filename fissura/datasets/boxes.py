@@ -90,6 +90,7 @@ class BoxSet:
 
     `frames` are all pictures of every sequence in order, those without an entry in the annotations
     too; `missing` are the files among them that are not there, `unlisted` pictures without entry.
+    `categories` are the ids that each COCO file gives the classes.
     """
 
     name: str
@@ -101,6 +102,7 @@ class BoxSet:
     unlisted: tuple[Path, ...] = ()
     faults: tuple[Fault, ...] = ()
     splits: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    categories: Mapping[Path, Mapping[int, str]] = field(default_factory=dict)
 
 
 def as_array(boxes: Sequence[Sequence[float]]) -> Boxes:

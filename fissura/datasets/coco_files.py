@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -115,8 +115,11 @@ def read_coco(root: Path, folders: bool, renamed: Mapping[str, str] | None = Non
     for source in sources:
         gathered.add(source.path, list(_entries(source, names, other, gathered.faults)))
     gathered.faults += [] if folders else _unordered(sources)
-    classes = [other.get(name, name) for one in sources for name in one.names.values()]
-    return gathered.close(classes, listed_splits(root))
+    known = {
+        one.path: {id_: other.get(name, name) for id_, name in one.names.items()} for one in sources
+    }
+    classes = [name for names in known.values() for name in names.values()]
+    return replace(gathered.close(classes, listed_splits(root)), categories=known)
 
 
 def _entries(

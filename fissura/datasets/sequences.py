@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -60,7 +60,8 @@ class Sequences:
 
     `classes` in the order of the set's own ids; `stills` where no picture belongs to a sequence;
     `notices` one sentence for everything that was left out or stood in for; `own_ids` whether image
-    ids are those of the annotation files.
+    ids are those of the annotation files; `categories` the ids that each of these gives the
+    classes, counted from 1 where none does.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Sequences:
     stills: bool
     notices: tuple[str, ...] = ()
     own_ids: bool = True
+    categories: Mapping[Path, Mapping[int, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keyframes)
@@ -102,8 +104,10 @@ def open_sequences(
     keyframes, more = _own_ids(found, keyframes)
     stills = all(picture.sequence is None for picture in chosen)
     notices = (*notices, *more)
+    categories = found.categories or {found.root: dict(enumerate(found.classes, 1))}
+    kept = tuple(keyframes)
     whole = Sequences(
-        found.name, found.root, found.classes, tuple(keyframes), stills, notices, not more
+        found.name, found.root, found.classes, kept, stills, notices, not more, categories
     )
     return only_classes(whole, classes or found.classes, annotated_only)
 

@@ -15,7 +15,7 @@ from fissura.evaluate.boxes import report
 from fissura.evaluate.boxes.compare import compare
 from fissura.evaluate.boxes.pictures import write_pictures
 from fissura.evaluate.boxes.protocols import BoxProtocol
-from fissura.evaluate.boxes.results import write_results
+from fissura.evaluate.boxes.results import category_names, write_results
 from fissura.evaluate.boxes.scoring import (
     FIXED_SCORE,
     Pictures,
@@ -76,6 +76,7 @@ def evaluate_boxes(
     frames = max((source.frames for source in sources), default=1)
     with output(out, job.settings.overwrite):
         data = job.open(job.split, frames)
+        category_names(data)  # what cannot be stored in the end is refused before the work
         truth = true_boxes(data.keyframes, job.classes)
         step = _counter(progress, len(data.keyframes) * sum(s.engine is not None for s in sources))
         found = [source.find(data, job.classes, step) for source in sources]

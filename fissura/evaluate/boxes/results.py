@@ -12,10 +12,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fissura.datasets.coco_files import Coco, Source, coco_files
-from fissura.datasets.documents import read_json
 from fissura.datasets.sequences import Sequences
 from fissura.metrics.detection import FoundBoxes, Index, Values
+from fissura.sources import shown
 from fissura.types import InputError
 
 MAX_BOXES = 10_000_000
@@ -87,14 +86,17 @@ def picture_places(data: Sequences) -> dict[int, int]:
 
 
 def category_names(data: Sequences) -> dict[int, str]:
-    """Category id → class, as in the set's own COCO files; else they are numbered from 1."""
-    sources = [Source(path, read_json(path, Coco)) for path in coco_files(data.root)]
-    written = [pair for source in sources for pair in source.names.items()]
-    # The reader gives some classes another name, in the same order.
-    names = list(dict.fromkeys(name for _, name in written))
-    if len(names) != len(data.classes) or len({id_ for id_, _ in written}) != len(set(written)):
-        return dict(enumerate(data.classes, 1))
-    return {id_: data.classes[names.index(name)] for id_, name in written}
+    """Category id → class; InputError where two of the set's annotation files disagree."""
+    found: dict[int, tuple[str, Path]] = {}
+    for path, names in data.categories.items():
+        for id_, name in names.items():
+            other, where = found.setdefault(id_, (name, path))
+            if other != name:
+                raise InputError(
+                    f"{path}: category {id_} is {shown(name)}, in {where} it is {shown(other)}, so"
+                    " that a file of results does not say which is meant; number them alike"
+                )
+    return {id_: found[id_][0] for id_ in sorted(found)}
 
 
 def read_results(path: Path) -> Results:
@@ -116,7 +118,7 @@ def read_results(path: Path) -> Results:
 
 def write_results(path: Path, found: FoundBoxes, data: Sequences, classes: Sequence[str]) -> None:
     """Write the boxes as COCO results, with the ids of the data set's own annotations."""
-    ids = {name: id_ for id_, name in category_names(data).items()}
+    ids = {name: id_ for id_, name in reversed(category_names(data).items())}
     images = [keyframe.image_id for keyframe in data.keyframes]
     rows = zip(found.image, found.label, found.xywh, found.score, strict=True)
     lines = [
