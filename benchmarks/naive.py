@@ -20,7 +20,8 @@ import importlib.util
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -301,8 +302,33 @@ def main() -> int:
     return print_table(options.model, options)
 
 
-def print_table(model: str | Path, options: argparse.Namespace) -> int:
-    """Runs all and prints; 1 if an exact engine differs in more than rounding."""
+@dataclass(frozen=True)
+class Row:
+    """One way to run a network: `ratio` and its quartiles say how often it runs in the reference's
+    time, `gaps` are the largest difference of the logits, and what 99 % and 50 % stay within."""
+
+    way: str
+    median_ms: float
+    ratio: tuple[float, float, float]
+    gaps: tuple[float, float, float]
+    differs: bool
+
+    @property
+    def cells(self) -> str:
+        """Way, time, ratio and differences of a Markdown row."""
+        low, ratio, high = self.ratio
+        largest, p99, p50 = self.gaps
+        return (
+            f"{self.way} | {self.median_ms:.0f} | {ratio:.2f} ({low:.2f} to {high:.2f})"
+            f" | {largest:.1e} | {p99:.1e} | {p50:.1e}"
+        )
+
+
+COLUMNS = "engine | median ms | times as fast (quartiles) | largest difference | 99 % | 50 %"
+
+
+def measure(model: str | Path, options: argparse.Namespace) -> Iterator[Row]:
+    """All ways to run a model in turn; an exact one `differs` if by more than rounding."""
     height, width = map(int, options.size.split("x"))
     picture = Workload((height, width)).picture()
     runs = open_all(model, options.threads)
@@ -311,20 +337,22 @@ def print_table(model: str | Path, options: argparse.Namespace) -> int:
     seconds = interleave(calls, options.frames, CLOCKS[options.clock])
     # Where maxima that are equal up to rounding decide on places, some pixels change.
     counts = 50 if read_card(resolve(model)).name == "deepcrack_zou" else 100
-    print("| engine | median ms | times as fast | quartiles | largest difference | 99 % | 50 % |")
-    print("|-|-|-|-|-|-|-|")
-    differs = False
     for column, name in enumerate(runs):
         low, ratio, high = np.percentile(seconds[:, 0] / seconds[:, column], [25, 50, 75])
         gaps = differences(outputs["reference"], outputs[name])
-        differs |= bool(np.percentile(gaps, counts) > 1e-4) and "bf16" not in name
-        median = 1e3 * np.median(seconds[:, column])
-        most, p99, p50 = np.percentile(gaps, [100, 99, 50])
-        print(
-            f"| {name} | {median:.0f} | {ratio:.2f} | {low:.2f} to {high:.2f}"
-            f" | {most:.1e} | {p99:.1e} | {p50:.1e} |"
-        )
-    return int(differs)
+        differs = bool(np.percentile(gaps, counts) > 1e-4) and "bf16" not in name
+        largest, p99, p50 = np.percentile(gaps, [100, 99, 50])
+        median = 1e3 * float(np.median(seconds[:, column]))
+        yield Row(name, median, (low, ratio, high), (largest, p99, p50), differs)
+
+
+def print_table(model: str | Path, options: argparse.Namespace) -> int:
+    """Runs all and prints; 1 if an exact engine differs in more than rounding."""
+    print(f"| {COLUMNS} |\n|-|-|-|-|-|-|")
+    rows = list(measure(model, options))
+    for row in rows:
+        print(f"| {row.cells} |")
+    return int(any(row.differs for row in rows))
 
 
 if __name__ == "__main__":
