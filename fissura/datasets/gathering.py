@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fissura.datasets import layout
 from fissura.datasets.boxes import (
     KINDS,
     BoxPicture,
@@ -20,12 +21,14 @@ from fissura.datasets.boxes import (
 )
 from fissura.datasets.layout import SIDES
 from fissura.datasets.picture_files import PictureFiles, Placing
+from fissura.datasets.splits import sides_of
 from fissura.types import InputError
 
 _SIDE = re.compile(r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?)(?:\d\w*)?")
 
 Xyxy = tuple[float, float, float, float]
 NamedBox = tuple[str, Xyxy, str]
+Sides = defaultdict[str, defaultdict[str, list[BoxPicture]]]
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,10 @@ class Gathering:
         listed = _of_pictures(splits or {}, pictures)
         self.faults += _unknown_names(splits or {}, pictures, self.root)
         self.faults += _gaps(frames, self._sources)
-        self.faults += _split_by_frame(pictures, listed, self._sources)
+        name = self.root.resolve().name
+        self.faults += _split_by_frame(name, pictures, listed, self._sources)
         return BoxSet(
-            self.root.resolve().name,
+            name,
             self.root,
             tuple(dict.fromkeys(classes)),
             tuple(pictures),
@@ -220,31 +224,45 @@ def _gaps(frames: Mapping[str, Frames], sources: Mapping[Path, Path]) -> Iterato
 
 
 def _split_by_frame(
+    name: str,
     pictures: Sequence[BoxPicture],
     listed: Mapping[str, frozenset[str]],
     sources: Mapping[Path, Path],
 ) -> Iterator[Fault]:
-    """Sequences that stand on more than one side of a split."""
-    sides: dict[str, dict[str, BoxPicture]] = defaultdict(dict)
+    """Sequences that stand on more than one side of a split, by its lists or by what they leave."""
+    stated: Sides = defaultdict(lambda: defaultdict(list))
+    settled: Sides = defaultdict(lambda: defaultdict(list))
+    derived = _settled_sides(name, pictures, listed)
     for picture in pictures:
         if picture.sequence is None:
             continue
-        stated = [side for side in SIDES if picture.name in listed.get(side, ())]
-        for side in stated or filter(None, [picture.side]):
-            sides[picture.sequence].setdefault(side, picture)
-    for sequence, found in sides.items():
+        lists = [side for side in SIDES if picture.name in listed.get(side, ())]
+        for side in lists or filter(None, [picture.side]):
+            stated[picture.sequence][side].append(picture)
+        if picture.name in derived:
+            settled[picture.sequence][derived[picture.name]].append(picture)
+    for sequence, known in settled.items():
+        found = stated[sequence] if len(stated[sequence]) > 1 else known
         if len(found) > 1:
-            first = next(iter(found.values()))
-            what = (
-                f"the sequence {sequence} is split by frame between {' and '.join(sorted(found))}"
-            )
+            first = next(iter(found.values()))[0]
+            parts = " and ".join(f"{side} ({len(found[side])} frames)" for side in sorted(found))
+            what = f"the sequence {sequence} is split by frame between {parts}"
             yield Fault("split_by_frame", sources[first.file], what, first.file)
-    yield from _continued(pictures, sides, sources)
+    yield from _continued(pictures, stated, sources)
+
+
+def _settled_sides(
+    name: str, pictures: Sequence[BoxPicture], listed: Mapping[str, frozenset[str]]
+) -> dict[str, str]:
+    """Name of a picture -> the side that it ends up on; what no list names is trained on."""
+    entries = [layout.Entry(name, one.name, one.file, None, side=one.side) for one in pictures]
+    sequences = {one.name: one.sequence for one in pictures if one.sequence is not None}
+    return sides_of(entries, listed, sequences)
 
 
 def _continued(
     pictures: Sequence[BoxPicture],
-    sides: Mapping[str, Mapping[str, BoxPicture]],
+    sides: Mapping[str, Mapping[str, Sequence[BoxPicture]]],
     sources: Mapping[Path, Path],
 ) -> Iterator[Fault]:
     """Folders of one name on two sides that share no frame number: one sequence cut in two."""

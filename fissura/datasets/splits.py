@@ -34,6 +34,29 @@ def split_members(
 
     `sequences` gives the sequence of a name where the set says it.
     """
+    found = _all(everything, splits, sequences or {})
+    if split not in found:
+        raise InputError(f"{root}: no split '{split}'; there are {', '.join(sorted(found))}")
+    return found[split]
+
+
+def sides_of(
+    everything: Sequence[Entry],
+    splits: Mapping[str, frozenset[str]],
+    sequences: Mapping[str, str],
+) -> dict[str, str]:
+    """The side that every name is trained or scored on; none for what no split holds."""
+    found = _all(everything, splits, sequences) if everything else {}
+    kept = ("train", "val", "held_back", "test")
+    return {name: side for side in kept for name in found.get(side, ())}
+
+
+def _all(
+    everything: Sequence[Entry],
+    splits: Mapping[str, frozenset[str]],
+    sequences: Mapping[str, str],
+) -> dict[str, frozenset[str]]:
+    """Names of every split of one set."""
     dataset = everything[0].set
     listed = dict(splits)
     for entry in everything:
@@ -47,16 +70,12 @@ def split_members(
     others = {k: v for k, v in listed.items() if k not in ("train", "val")}
     fixed = {"held_back": kept, "test": test, **others}
     fixed["held_back_clean"] = kept - known_overlaps().get(dataset, frozenset())
-    if fixed.get(split):
-        return fixed[split] & names
     train = listed.get("train", names) - kept - test
-    chosen = listed.get("val") or _validation(dataset, sorted(train & names), sequences or {})
+    chosen = listed.get("val") or _validation(dataset, sorted(train & names), sequences)
     val = chosen - kept - test
     derived = {"train": train - val, "val": val, "train+val": train | val}
-    if split not in derived:
-        known = ", ".join(sorted({*derived, *(k for k, v in fixed.items() if v)}))
-        raise InputError(f"{root}: no split '{split}'; there are {known}")
-    return derived[split] & names
+    found = derived | {name: members for name, members in fixed.items() if members}
+    return {name: members & names for name, members in found.items()}
 
 
 def _validation(dataset: str, train: list[str], sequences: Mapping[str, str]) -> frozenset[str]:
