@@ -152,6 +152,34 @@ def test_two_sequences_need_to_be_told_which_one_validates(tmp_path: Path) -> No
     assert "validation" in lines(tmp_path / "run")[-1]
 
 
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("belt_defects", None),
+        ("road_sequences", "rs386_191729_a\n"),
+        ("quay_uav", "k1/MAX_1631_0_1\nk1/MAX_1631_10_4\n"),
+    ],
+)
+def test_real_sets_train_once_it_is_said_what_validates(
+    name: str, listed: str | None, shared_data: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "data" / name
+    home.mkdir(parents=True)
+    for part in ("images", "annotations.json"):
+        (home / part).symlink_to(shared_data / name / part)
+    stages = [{"iterations": 1, "batch_size": 2}]
+    sizes = {"size_hw": [64, 128], "sets": {name: 1.0}, "frames": 1}
+    settings = config(tmp_path / "data", **SINGLE | {"data": sizes, "stages": stages})
+    if listed:
+        with pytest.raises(InputError, match=f"data.sets: {name}: too few sequences or places"):
+            train(settings, tmp_path / "refused")
+        (home / "splits").mkdir()
+        (home / "splits" / "val.txt").write_text(listed, "utf-8")
+    train(settings, tmp_path / "run")
+    assert lines(tmp_path / "run")[-1]["validation"]["map50"] >= 0
+
+
 def test_mixed_precision_rounds_but_learns_the_same(data_root: Path, tmp_path: Path) -> None:
     losses = []
     for precision in ("float32", "bfloat16"):
