@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_models import small_arguments
+from small_detectors import SIZE_HW, saved
 from small_videos import picture, write_video
 from toy_detector import write_toy_detector
 
@@ -17,29 +17,6 @@ from fissura.config import PredictSettings
 from fissura.engines import open_engine
 from fissura.pipeline import detect_clip
 from fissura.weights import read_card
-
-SIZE_HW = (64, 96)
-
-
-def saved(name: str, folder: Path) -> Path:
-    """A small detector with random weights that says something everywhere."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("safetensors")
-    from fissura.models import MODELS
-    from fissura.weights.network import new_card, save_safetensors
-
-    arguments = small_arguments(name)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = MODELS[name](**arguments).eval()
-        for part, values in network.state_dict().items():
-            if part.endswith("running_var"):
-                values.uniform_(0.1, 0.5)
-            elif "_preds" in part and part.endswith("weight"):
-                values.normal_(0, 0.5)
-    path = folder / f"{name}.safetensors"
-    save_safetensors(network, new_card(name, arguments, size_hw=SIZE_HW), path)
-    return path
 
 
 @pytest.mark.slow
