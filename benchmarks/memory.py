@@ -62,6 +62,19 @@ def peak_bytes(process: subprocess.Popen[str]) -> int:
     return peak
 
 
+def run_command(path: Path, out: Path, options: list[str]) -> tuple[float, float]:
+    """Peak resident GB and seconds of `fissura predict` on one picture."""
+    command = [sys.executable, "-c", PREDICT, "predict", str(path), "--out", str(out), *options]
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
+        peak = peak_bytes(process) / 1e9
+        log.seek(0)
+        if process.returncode != 0:
+            sys.exit(f"fissura predict ended with {process.returncode}:\n{log.read()}")
+    return peak, time.perf_counter() - started
+
+
 def measure(megapixels: float, folder: Path, options: list[str]) -> str:
     """One table row: the whole command on one photograph of 4:3."""
     height = int((megapixels * 1e6 * 3 / 4) ** 0.5)
@@ -69,23 +82,7 @@ def measure(megapixels: float, folder: Path, options: list[str]) -> str:
     path = folder / f"{megapixels:g}mp.jpg"
     cv2.imwrite(str(path), photograph(size_hw))
     tile, overlap = windows.automatic_tile(size_hw)
-    command = [
-        sys.executable,
-        "-c",
-        PREDICT,
-        "predict",
-        str(path),
-        "--out",
-        str(folder / path.stem),
-    ]
-    started = time.perf_counter()
-    with (folder / "log.txt").open("w+") as log:
-        process = subprocess.Popen([*command, *options], stdout=log, stderr=log, text=True)
-        peak = peak_bytes(process) / 1e9
-        log.seek(0)
-        if process.returncode != 0:
-            sys.exit(f"fissura predict ended with {process.returncode}:\n{log.read()}")
-    seconds = time.perf_counter() - started
+    peak, seconds = run_command(path, folder / path.stem, options)
     limit = LIMITS_GB.get(round(megapixels))
     verdict = "" if limit is None else f"{limit} GB: {'kept' if peak <= limit else 'EXCEEDED'}"
     size = f"{size_hw[1]}×{size_hw[0]}"
