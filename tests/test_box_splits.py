@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,39 @@ class TestSomeFramesOfASequence:
         document.write(root / "annotations.json")
         with pytest.raises(InputError, match=r"test \(2 frames\) and train \(1 frames\)"):
             open_sequences(root, split="train")
+
+
+class TestNamesOfFrames:
+    @pytest.mark.parametrize("name", ["frame_{}", "Frame{:04d}", "f-{}", "{home}_{:03d}"])
+    @pytest.mark.parametrize("layout", ["beltcrack", "box_lists", "voc_boxes"])
+    def test_numbers_after_a_word_are_frames(self, layout: str, name: str, tmp_path: Path) -> None:
+        root = rename(fakes.GENERATORS[layout](tmp_path), name)
+        found = open_sequences(root, layout, frames=3)
+        assert {one.sequence.rpartition("/")[2] for one in found.keyframes} == {"a", "b"}
+        assert sorted({one.number for one in found.keyframes})[:2] == [0, 1]
+        third = next(one for one in found.keyframes if one.number == 3)
+        assert len(set(third.paths)) == 3
+
+    @pytest.mark.parametrize("layout", ["beltcrack", "coco"])
+    def test_other_numbered_names_are_told(self, layout: str, tmp_path: Path) -> None:
+        root = rename(fakes.beltcrack(tmp_path), "crack_{}")
+        found = open_sequences(root, layout)
+        assert found.stills
+        assert any("are numbered" in notice for notice in found.notices)
+        assert kinds(root)["no_sequence"].severity == "note"
+
+
+def rename(root: Path, name: str) -> Path:
+    """Give every frame another name, in the annotations too; lists of splits are removed."""
+
+    def new(home: str, stem: str) -> str:
+        return name.format(int(stem), home=home)
+
+    for path in (root / "ImageSets").rglob("*.txt"):
+        path.unlink()
+    for path in [path for path in root.rglob("*.*") if path.stem.isdecimal()]:
+        path.rename(path.with_stem(new(path.parent.name, path.stem)))
+    for path in (root / "annotations").rglob("*.*"):
+        text = path.read_text()
+        path.write_text(re.sub(r"(a|b)/(\d+)(?=\.)", lambda m: f"{m[1]}/{new(m[1], m[2])}", text))
+    return root

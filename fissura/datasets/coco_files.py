@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import FailFast, Field
 
 from fissura.datasets.boxes import BoxSet, Fault
 from fissura.datasets.documents import Document, looks_like, read_json
-from fissura.datasets.gathering import Entry, Gathering, NamedBox, is_number, side_of
+from fissura.datasets.frame_names import look_numbered
+from fissura.datasets.gathering import Entry, Gathering, NamedBox, side_of
 from fissura.datasets.layout import files_below, folders_in, listed_splits
 from fissura.types import InputError
 
@@ -221,8 +222,7 @@ def _unordered(sources: Iterable[Source]) -> Iterator[Fault]:
     """A note where pictures look like frames but no file says of which video."""
     for source in sources:
         images = source.coco.images
-        stems = [Path(image.file_name).stem for image in images]
-        numbered = len(stems) > 1 and all(map(is_number, stems))
+        numbered = look_numbered([PurePosixPath(image.file_name) for image in images])
         if numbered and all(image.video_id is None for image in images):
             what = (
                 "pictures are numbered, but no video_id says of which sequence "

@@ -19,6 +19,7 @@ from fissura.datasets.boxes import (
     as_array,
     box_fault,
 )
+from fissura.datasets.frame_names import frame_number, look_numbered
 from fissura.datasets.layout import SIDES
 from fissura.datasets.picture_files import PictureFiles, Placing
 from fissura.datasets.splits import sides_of
@@ -45,8 +46,8 @@ class Entry:
 class Gathering:
     """One set while it is read.
 
-    With `folders` a folder of pictures with numbers for names is a sequence; without, only what the
-    annotations call one is.
+    With `folders` a folder of numbered pictures is a sequence; without, only what the annotations
+    call one is.
     """
 
     def __init__(self, root: Path, folders: bool) -> None:
@@ -112,11 +113,12 @@ class Gathering:
         return "left out" not in KINDS[kind].then
 
     def _in_folder(self, path: Path) -> tuple[str | None, int]:
-        if not (self.folders and is_number(path.stem)):
+        number = frame_number(path) if self.folders else None
+        if number is None:
             return None, 0
         sequence = self.files.name(path).rpartition("/")[0]
         self._folders.add(sequence)
-        return sequence, int(path.stem)
+        return sequence, number
 
     # ---- the whole set ---------------------------------------------------------------------
 
@@ -129,6 +131,7 @@ class Gathering:
         listed = _of_pictures(splits or {}, pictures)
         self.faults += _unknown_names(splits or {}, pictures, self.root)
         self.faults += _gaps(frames, self._sources)
+        self.faults += _numbered_stills(pictures, self._sources) if self.folders else ()
         name = self.root.resolve().name
         self.faults += _split_by_frame(name, pictures, listed, self._sources)
         return BoxSet(
@@ -160,20 +163,16 @@ class Gathering:
         """Frames in the sequence's folder that the annotations do not list."""
         first = next(iter(known.values()))
         for path in self.files.beside(first):
-            if is_number(path.stem):
-                other = known.setdefault(int(path.stem), path)
+            number = frame_number(path)
+            if number is not None:
+                other = known.setdefault(number, path)
                 if other != path:
-                    self._double(path, other, int(path.stem), sequence)
+                    self._double(path, other, number, sequence)
 
     def _double(self, path: Path, other: Path, number: int, sequence: str) -> None:
         what = f"{path.name} and {other.name} are both frame {number} of {sequence}"
         source = self._sources.get(path) or self._sources[other]
         self.faults.append(Fault("doubled_frame", source, what, path))
-
-
-def is_number(stem: str) -> bool:
-    """Whether a file's name is a frame's number."""
-    return stem.isascii() and stem.isdecimal()
 
 
 def side_of(path: Path) -> str | None:
@@ -221,6 +220,23 @@ def _gaps(frames: Mapping[str, Frames], sources: Mapping[Path, Path]) -> Iterato
             what = f"{sequence} has no frames between {before} and {after}"
             more = f" and {len(jumps) - 1} more gaps" if len(jumps) > 1 else ""
             yield Fault("frame_gap", source, what + more)
+
+
+def _numbered_stills(
+    pictures: Sequence[BoxPicture], sources: Mapping[Path, Path]
+) -> Iterator[Fault]:
+    """A note for each folder of stills whose names look like those of frames."""
+    homes: dict[Path, list[BoxPicture]] = defaultdict(list)
+    for picture in pictures:
+        if picture.sequence is None:
+            homes[picture.file.parent].append(picture)
+    for home, found in homes.items():
+        if look_numbered([picture.file for picture in found]):
+            what = (
+                f"the pictures of {home.name} are numbered, but {found[0].file.name} is no number"
+                " and not frame_NUMBER or FOLDER_NUMBER (rename the frames of a sequence so)"
+            )
+            yield Fault("no_sequence", sources[found[0].file], what)
 
 
 def _split_by_frame(
