@@ -17,9 +17,9 @@ from fissura.config import PredictSettings
 from fissura.engines import open_engine
 from fissura.export.onnx import export_onnx
 from fissura.export.rewrites import DeconvAsConv, rewrite
+from fissura.maps import enlarged_map
 from fissura.models.cssr import CSSR, standardises
 from fissura.models.dbpn import DBPN, DeconvPReLU
-from fissura.maps import enlarged_map
 from fissura.types import InputError, UInt8Image
 from fissura.weights.network import new_card
 from fissura.windows import map_tiles, mean_and_variance
