@@ -15,8 +15,8 @@ from torch import nn  # noqa: E402
 from fissura.models import MODELS  # noqa: E402
 from fissura.models.building import build_network  # noqa: E402
 from fissura.train.checkpoint import MovingAverage  # noqa: E402
-from fissura.train.config import OptimiserSettings, ScheduleSettings  # noqa: E402
 from fissura.train.optimiser import build_optimiser  # noqa: E402
+from fissura.train.optimiser_config import OptimiserSettings, ScheduleSettings  # noqa: E402
 from fissura.train.schedule import learning_rate  # noqa: E402
 
 PEAK, FLOOR = 1.0, 0.01

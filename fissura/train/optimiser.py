@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import Parameter
 
-from fissura.train.config import OptimiserSettings
+from fissura.train.optimiser_config import OptimiserSettings
 
 
 def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:

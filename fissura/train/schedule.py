@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fissura.train.config import OptimiserSettings, ScheduleSettings
+from fissura.train.optimiser_config import OptimiserSettings, ScheduleSettings
 
 YOLOX_SHARE = 0.05
 YOLOX_MOST = (3, 15)
