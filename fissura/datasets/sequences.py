@@ -34,6 +34,10 @@ __all__ = [
 ]
 
 
+class EmptySplitError(InputError):
+    """A set has no frame in the split that was asked for."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How boxes lie on disk: whether a folder holds such a set, and the set in it."""
@@ -100,7 +104,7 @@ def open_sequences(
     keyframes = _keyframes(found, chosen, frames)
     if not keyframes:
         why = "too few sequences to spare one" if split == "val" else "check the folder"
-        raise InputError(f"{found.root}: no frame in split {split or 'all'}; {why}")
+        raise EmptySplitError(f"{found.root}: no frame in split {split or 'all'}; {why}")
     keyframes, more = _own_ids(found, keyframes)
     stills = all(picture.sequence is None for picture in chosen)
     notices = (*notices, *more)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fissura.augment.clip import ClipChange, ClipStrength, change_boxes, change_frame, draw_change
-from fissura.datasets.sequences import Sequences, open_sequences
+from fissura.datasets.sequences import EmptySplitError, Sequences, open_sequences
 from fissura.frames import read_image
 from fissura.letterbox import Letterbox
 from fissura.train.augment_config import ClipAugment
@@ -118,18 +117,14 @@ def load_clips(settings: SequenceSettings) -> TrainingClips:
         notices |= dict.fromkeys(part.notices)
         train.extend(part.keyframes)
         weights.extend([weight] * len(part))
-        with suppress(InputError):  # a set of one or two sequences has none to spare
+        try:
             validation.extend(_opened(folder, "val", settings).keyframes)
-    if not any(set(keyframe.labels) & set(settings.classes) for keyframe in train):
-        raise InputError(
-            f"data.classes: no box below {settings.root} is of {', '.join(settings.classes)}; "
-            "name the labels that are there"
-        )
-    if not validation:
-        raise InputError(_none_to_validate(settings))
+        except EmptySplitError:
+            notices[f"{folder}: too few sequences to spare one for validation; all train"] = None
+    _require_classes(train, settings)
     chances = np.asarray(weights) / np.sum(weights)
     pictures = PictureCache(partial(at_network_size, settings=settings), settings.cache_mb * 10**6)
-    chosen = thinned(validation, settings.validation_limit)
+    chosen = _chosen_to_validate(validation, settings)
     return TrainingClips(tuple(train), chances, chosen, pictures, tuple(notices))
 
 
@@ -141,11 +136,40 @@ def _opened(folder: Path, split: str, settings: SequenceSettings) -> Sequences:
     return replace(found, keyframes=tuple(known))
 
 
-def _none_to_validate(settings: SequenceSettings) -> str:
-    names = tuple(settings.sets)
-    return (
-        f"data.sets: {', '.join(names)}: too few sequences or places to spare one for validation; "
-        f"list some in {settings.root / names[0] / 'splits' / 'val.txt'}, or add a set of more"
+def _require_classes(train: Sequence[Keyframe], settings: SequenceSettings) -> None:
+    """InputError where a class is not there to be learned."""
+    there = {label for keyframe in train for label in keyframe.labels}
+    absent = [name for name in settings.classes if name not in there]
+    if absent:
+        known = f"there are {', '.join(sorted(there))}" if there else "there is no box at all"
+        raise InputError(
+            f"data.classes: no box to train on below {settings.root} is of {', '.join(absent)} "
+            f"({known}); name the labels that are there"
+        )
+
+
+def _chosen_to_validate(
+    keyframes: Sequence[Keyframe], settings: SequenceSettings
+) -> tuple[Keyframe, ...]:
+    """So many as are wanted; InputError where they could tell nothing of a network."""
+    names, wanted = tuple(settings.sets), set(settings.classes)
+    listed = settings.root / names[0] / "splits" / "val.txt"
+    if not keyframes:
+        raise InputError(
+            f"data.sets: {', '.join(names)}: too few sequences or places to spare one for "
+            f"validation; list some in {listed}, or add a set of more"
+        )
+    chosen = thinned(keyframes, settings.validation_limit)
+    if any(wanted.intersection(keyframe.labels) for keyframe in chosen):
+        return chosen
+    if any(wanted.intersection(keyframe.labels) for keyframe in keyframes):
+        raise InputError(
+            f"data.validation_limit: the {len(chosen)} frames that it leaves for validation have "
+            f"no box of {', '.join(settings.classes)}; raise it"
+        )
+    raise InputError(
+        f"data.sets: no frame for validation has a box of {', '.join(settings.classes)}; list "
+        f"sequences that have some in {listed}"
     )
 
 

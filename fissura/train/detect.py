@@ -111,13 +111,14 @@ def box_score(found: Sequence[Found], truth: Sequence[Truth]) -> BoxScore:
     matches = match(_truth(truth), _found(found), len(truth), ious=(0.5,))
     classes = sorted({int(label) for _, labels in truth for label in labels})
     sweeps = [matches.sweep(label) for label in classes]
+    silent = not any(len(scores) for _, scores, _ in found)
     if not sweeps:
-        return BoxScore(0.0, 0.0, 0.5, 0.0, 0.0)
+        return BoxScore(0.0, 0.0, 0.5, 0.0, 0.0, silent)
     weights = np.ones((1, len(truth)))
     precisions = [average_precision(interpolate(sweep, weights))[0] for sweep in sweeps]
     curve = levels(_together(sweeps), weights)
     if not len(curve.score):
-        return BoxScore(float(np.mean(precisions)), 0.0, 0.5, 0.0, 0.0)
+        return BoxScore(float(np.mean(precisions)), 0.0, 0.5, 0.0, 0.0, silent)
     best = int(curve.f1[0].argmax())
     return BoxScore(
         map50=float(np.mean(precisions)),

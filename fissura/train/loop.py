@@ -209,9 +209,11 @@ def _validate(work: Work, state: RunState, config: TrainConfig, out: Path) -> di
         _save_best(network, config, score, out)
     state.empty_validations = state.empty_validations + 1 if score.found_nothing else 0
     if state.empty_validations >= BAD_RUN_AFTER:
+        boxes = isinstance(config.data, SequenceSettings)
+        weight = "loss.obj" if boxes else "loss.class_weights for cracks"
         raise BadRunError(
             f"iteration {state.iteration}: {BAD_RUN_AFTER} validations in a row found no crack at "
-            "all; raise loss.class_weights for cracks or lower optimiser.lr"
+            f"all; raise {weight} or lower optimiser.lr"
         )
     return {"iteration": state.iteration, "validation": score_line(score)}
 

@@ -70,7 +70,7 @@ class BoxScore:
     """Validation of a detector: mean over classes of the average precision at an overlap of ½.
 
     `f1` is pooled over classes, at the one `threshold` of score where it is largest; `precision`
-    and `recall` are those there.
+    and `recall` are those there. `found_nothing` says that there was no box at all, right or wrong.
     """
 
     map50: float
