@@ -132,6 +132,16 @@ def test_many_systems_in_one_table_and_curve(belts: Path, tmp_path: Path) -> Non
     assert again["data"]["boxes"] == {"hole": 3, "crack": 7}
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(belts: Path, tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        (tmp_path / run).mkdir()
+        save(tmp_path / run / "best.json", results_of(belts))
+    given = [tmp_path / run / "best.json" for run in ("first", "second")]
+    report = score(given, belts, tmp_path / "out")
+    named = [one["name"] for one in report["predictions"]]
+    assert named == ["best (first/best.json)", "best (second/best.json)"]
+
+
 def test_thirteen_systems_are_drawn_side_by_side(belts: Path, tmp_path: Path) -> None:
     truth = save(tmp_path / "truth.json", results_of(belts))
     given = [DarkFinder(), *(f"system {number}={truth}" for number in range(12))]
@@ -283,7 +293,7 @@ def test_options_that_would_be_given_for_nothing(belts: Path, tmp_path: Path) ->
             score(given, belts, tmp_path / "out", **settings)
     with pytest.raises(InputError, match="protocol 'honest' is none for boxes"):
         score(given, belts, tmp_path / "out", "honest")
-    with pytest.raises(InputError, match="name them"):
+    with pytest.raises(InputError, match="leave one out"):
         score([given, given], belts, tmp_path / "out")
     with pytest.raises(InputError, match="no such file"):
         score(tmp_path / "gone.json", belts, tmp_path / "out")

@@ -137,13 +137,15 @@ def unique_labels(sources: Sequence[BoxSource]) -> list[str]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is None:
         return names
-    files = [str(source.details.get("file")) for source in sources]
-    both = [f"{n} ({f})" if n == twice else n for n, f in zip(names, files, strict=True)]
-    if len(set(both)) < len(both):
-        raise InputError(
-            f"two of the predictions are called {twice}; name them: --predictions NAME=FILE.json"
-        )
-    return both
+    for parts in (1, 2):  # the best files of two runs differ in their folder alone
+        files = ["/".join(source.path.parts[-parts:]) if source.path else "" for source in sources]
+        both = [f"{n} ({f})" if n == twice else n for n, f in zip(names, files, strict=True)]
+        if len(set(both)) == len(both):
+            return both
+    raise InputError(
+        f"two of the systems are called {twice}; leave one out, rename its file, or give "
+        "--predictions NAME=FILE.json"
+    )
 
 
 def _counter(progress: Progress, total: int) -> Any:

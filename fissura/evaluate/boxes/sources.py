@@ -25,7 +25,7 @@ class BoxSource(ABC):
 
     `threshold` is the score chosen in training, if known; `classes` what it can tell apart, None
     where nothing says; `engine` what it computes them with, if it does, from `frames` pictures
-    at once; `details` says more for the report.
+    at once; `path` is the file that it comes from; `details` says more for the report.
     """
 
     name: str
@@ -33,6 +33,7 @@ class BoxSource(ABC):
     classes: tuple[str, ...] | None = None
     engine: Engine | None = None
     frames: int = 1
+    path: Path | None = None
     details: Mapping[str, Any]
 
     @abstractmethod
@@ -47,6 +48,7 @@ class FromEngine(BoxSource):
         card = engine.card
         self._engine = self.engine = engine
         self.name, self.classes, self.frames = card.name, card.classes, card.frames
+        self.path = card.path
         self.threshold = card.threshold if card.threshold_from == "validation" else None
         self._settings = settings.model_copy(update={"threshold": min_score})
         self.details = {
@@ -80,14 +82,14 @@ class FromResults(BoxSource):
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.name = name or path.stem
-        self._path = path
+        self.path: Path = path
         self._results: Results | None = None
         self.details = {"kind": "COCO results", "file": path.name}
 
     def find(self, data: Sequences, classes: Sequence[str], step: Progress) -> FoundBoxes:
         """The boxes of the file that lie on these pictures and are of these classes."""
         if self._results is None:
-            self._results = read_results(self._path)
+            self._results = read_results(self.path)
         found, left = self._results.of(data, classes)
         self.details = {**self.details, "boxes": len(found.score), **left}
         return found
