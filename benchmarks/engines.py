@@ -26,6 +26,7 @@ SIZES = {
     "deepcrack_zou": "512x512",
     "deepcrack_liu": "512x512",
     "cssr": "112x112",
+    "beltcrackdet": "512x512",
 }
 """Height × width of the network's input; that of CSSR becomes four times as large."""
 SHIPPED = ("cgnet",)

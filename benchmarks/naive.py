@@ -7,9 +7,12 @@ numbers, then times it and every installed engine against this reference, in tur
     python benchmarks/naive.py --model cgnet --size 1024x1024 --frames 10 --threads 2
     python benchmarks/naive.py --model deepcrack_zou --size 512x512 --frames 5 --threads 2
     python benchmarks/naive.py --model cssr --random --size 112x112 --frames 5 --threads 2
+    python benchmarks/naive.py --model beltcrackdet --size 512x512 --frames 5 --threads 2
 
 A network without shipped weights, or any with `--random`, runs in its published size with random
-ones, which cost the same time. CSSR is written for the U-Net with pixel shuffle.
+ones, which cost the same time. CSSR is written for the U-Net with pixel shuffle; BeltCrackDet
+stands in `naive_belt.py`. Where an engine streams, it runs a second time frame by frame: then the
+time is that of one new frame, beside a whole window of the reference.
 On a machine that others use, `--threads 1 --clock cpu` counts processor time instead.
 """
 
@@ -21,19 +24,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
-from fissura.benchmark import NaiveEngine, Workload, interleave
-from fissura.engines import available_cores, open_engine
+from naive_belt import beltcrackdet
+
+from fissura.benchmark import NaiveEngine, Workload, interleave, prepare
+from fissura.engines import Engine, available_cores, open_engine
 from fissura.export import export_model
 from fissura.export.check import differences
 from fissura.models import MODELS
@@ -225,6 +232,7 @@ def _conv(state: State, name: str, x: Tensor) -> Tensor:
 
 
 NETWORKS: dict[str, Callable[[State, Tensor], Maps]] = {
+    "beltcrackdet": beltcrackdet,
     "cgnet": cgnet,
     "cssr": cssr,
     "deepcrack_liu": deepcrack_liu,
@@ -245,17 +253,14 @@ class Reference:
             self._network = partial(self._network, skip=True)
 
     def run(self, image: UInt8Image) -> dict[str, np.ndarray]:
-        """H×W×3 uint8 RGB → named maps without batch axis."""
-        planes = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)[None]
-        mean, std = (_column(values) for values in (self.card.mean_rgb, self.card.std_rgb))
+        """H×W×3 or T×H×W×3 uint8 RGB → named maps without batch axis."""
+        planes = np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float32)[None]
+        scale = (self.card.mean_rgb, self.card.std_rgb)
+        mean, std = (torch.tensor(v).view(1, 3, *[1] * (image.ndim - 1)) for v in scale)
         x = (torch.from_numpy(planes) - mean) / std
         with torch.inference_mode():
             maps = self._network(self._state, x.flip(1) if self.card.channels == "bgr" else x)
         return {name: values[0].numpy() for name, values in maps.items()}
-
-
-def _column(values: tuple[float, ...]) -> Tensor:
-    return torch.tensor(values).view(1, 3, 1, 1)
 
 
 def with_random_weights(name: str, folder: Path) -> Path:
@@ -271,19 +276,41 @@ def with_random_weights(name: str, folder: Path) -> Path:
     return path
 
 
-def open_all(
-    model: str | Path, threads: int
-) -> dict[str, Callable[[UInt8Image], dict[str, np.ndarray]]]:
+Answer = dict[str, np.ndarray]
+
+
+class Way(NamedTuple):
+    """One way to run a network on a workload: what it gives, and what is timed."""
+
+    answer: Callable[[], Answer]
+    step: Callable[[], object]
+
+
+def open_all(model: str | Path, workload: Workload) -> dict[str, Way]:
     """The reference first, then the package's class and every installed engine."""
-    path = companion(resolve(model), ".safetensors")
+    path, threads = companion(resolve(model), ".safetensors"), workload.threads
     torch.set_num_threads(threads)
-    runs = {"reference": Reference(path).run, "class, eager": NaiveEngine(path, threads).run}
+    reference = Reference(path)
+    workload = workload.fitted(reference.card)
+    picture = workload.picture()
+    ways = {}
+    for name, run in (("reference", reference), ("class, eager", NaiveEngine(path, threads))):
+        ways[name] = Way(partial(run.run, picture), partial(run.run, picture))
     wanted = [("onnxruntime", "float32"), ("torch", "float32"), ("torch", "bf16")]
     if importlib.util.find_spec("openvino"):
         wanted += [("openvino", "float32"), ("openvino", "bf16")]
-    for engine, precision in wanted:
-        runs[f"{engine} {precision}"] = open_engine(path, engine, precision, threads).run
-    return runs
+    for name, precision in wanted:
+        engine = open_engine(path, name, precision, threads)
+        ways[f"{name} {precision}"] = Way(partial(engine.run, picture), prepare(engine, workload))
+        if engine.streams:
+            step = prepare(engine, replace(workload, stream=True))
+            way = Way(partial(_frame_by_frame, engine, picture), step)
+            ways[f"{name} {precision}, streaming"] = way
+    return ways
+
+
+def _frame_by_frame(engine: Engine, clip: UInt8Image) -> Answer:
+    return engine.fuse([engine.run_frame(frame) for frame in clip])
 
 
 def main() -> int:
@@ -304,8 +331,11 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Row:
-    """One way to run a network: `ratio` and its quartiles say how often it runs in the reference's
-    time, `gaps` are the largest difference of the logits, and what 99 % and 50 % stay within."""
+    """What a way costs and changes.
+
+    `ratio`, with its quartiles, says how often it runs in the reference's time; `gaps` are the
+    largest difference of the output, and what 99 % and 50 % stay within.
+    """
 
     way: str
     median_ms: float
@@ -330,20 +360,23 @@ COLUMNS = "engine | median ms | times as fast (quartiles) | largest difference |
 def measure(model: str | Path, options: argparse.Namespace) -> Iterator[Row]:
     """All ways to run a model in turn; an exact one `differs` if by more than rounding."""
     height, width = map(int, options.size.split("x"))
-    picture = Workload((height, width)).picture()
-    runs = open_all(model, options.threads)
-    outputs = {name: run(picture)["logits"] for name, run in runs.items()}
-    calls = [lambda run=run: run(picture) for run in runs.values()]
-    seconds = interleave(calls, options.frames, CLOCKS[options.clock])
+    ways = open_all(model, Workload((height, width), threads=options.threads))
+    outputs = {name: _main_output(way.answer()) for name, way in ways.items()}
+    steps = [way.step for way in ways.values()]
+    seconds = interleave(steps, options.frames, CLOCKS[options.clock])
     # Where maxima that are equal up to rounding decide on places, some pixels change.
     counts = 50 if read_card(resolve(model)).name == "deepcrack_zou" else 100
-    for column, name in enumerate(runs):
+    for column, name in enumerate(ways):
         low, ratio, high = np.percentile(seconds[:, 0] / seconds[:, column], [25, 50, 75])
         gaps = differences(outputs["reference"], outputs[name])
         differs = bool(np.percentile(gaps, counts) > 1e-4) and "bf16" not in name
         largest, p99, p50 = np.percentile(gaps, [100, 99, 50])
         median = 1e3 * float(np.median(seconds[:, column]))
         yield Row(name, median, (low, ratio, high), (largest, p99, p50), differs)
+
+
+def _main_output(found: Answer) -> np.ndarray:
+    return found["logits" if "logits" in found else "boxes_raw"]
 
 
 def print_table(model: str | Path, options: argparse.Namespace) -> int:
