@@ -15,9 +15,12 @@ torch = pytest.importorskip("torch")
 from belt_set import write_belt_set  # noqa: E402
 from tiny_detector import SINGLE, config  # noqa: E402
 
+from fissura.models.building import build_network  # noqa: E402
 from fissura.train.clips import TrainingClips, load_clips  # noqa: E402
 from fissura.train.config import SequenceSettings  # noqa: E402
 from fissura.train.detect import box_score  # noqa: E402
+from fissura.train.distributed import Team  # noqa: E402
+from fissura.train.work import prepare  # noqa: E402
 from fissura.types import InputError  # noqa: E402
 
 
@@ -88,6 +91,14 @@ def test_a_set_that_spares_no_sequence_for_validation_says_so(root: Path) -> Non
     clips = load(root, sets={"belt": 1.0, "single": 1.0})
     assert [text for text in clips.notices if "single" in text and "all train" in text]
     assert not [text for text in load(root).notices if "all train" in text]
+
+
+def test_every_stage_must_share_its_batch_among_the_processes(root: Path) -> None:
+    stages = [{"iterations": 2, "batch_size": 4}, {"iterations": 2, "batch_size": 3}]
+    settings = config(root, **SINGLE, stages=stages)
+    network = build_network(settings.model, settings.arguments, "arguments")
+    with pytest.raises(InputError, match=r"stages\.batch_size: 3 is that of all 2 processes"):
+        prepare(network, settings, Team(0, 2, "cpu"))
 
 
 def test_silence_counts_as_nothing_found() -> None:

@@ -46,7 +46,7 @@ class DetectionTask(Task):
         pictures: Pictures,
         team: Team = ALONE,
     ) -> None:
-        self._data, self._loss, self._card = _suiting(config)
+        self._data, self._loss, self._card = suiting(config)
         super().__init__(network, config.precision, team)
         self._pictures = pictures
 
@@ -83,7 +83,7 @@ class DetectionTask(Task):
         return box_score(found, [network_boxes(keyframe, self._data) for keyframe in keyframes])
 
 
-def _suiting(config: TrainConfig) -> tuple[SequenceSettings, DetectionLossSettings, ModelCard]:
+def suiting(config: TrainConfig) -> tuple[SequenceSettings, DetectionLossSettings, ModelCard]:
     """What the settings say; InputError where the network cannot be trained like that."""
     data, loss = config.data, config.loss
     card = new_card(config.model, dict(config.arguments))

@@ -13,7 +13,7 @@ from fissura.train.augment_config import PictureAugment
 from fissura.train.clips import clip_drawer, load_clips
 from fissura.train.config import SequenceSettings, TrainConfig
 from fissura.train.data import batch_drawer, load_training_data
-from fissura.train.detect import DetectionTask
+from fissura.train.detect import DetectionTask, suiting
 from fissura.train.distributed import Team
 from fissura.train.joint import build_task
 from fissura.train.recipes import build_recipe
@@ -36,7 +36,10 @@ class Work:
 
 def prepare(network: nn.Module, config: TrainConfig, team: Team) -> Work:
     """What `config` asks to be done with `network`; InputError where its data do not suit it."""
+    for stage in config.stages:
+        team.places(stage.batch_size)
     if isinstance(config.data, SequenceSettings):
+        suiting(config)  # wrong settings are told before the data are read
         clips = load_clips(config.data)
         detecting = DetectionTask(network, config, clips.pictures, team)
         draw = clip_drawer(clips, config, team)
