@@ -102,7 +102,9 @@ def _predict_settings(options: PredictOptions) -> PredictSettings:
 
 def _free_folder(verb: str, sources: Sequence[str]) -> Path:
     """runs/VERB/NAME after the first source, numbered if it exists."""
-    source = re.sub(r"^.*://([^/]*@)?|(?<=^camera):", "", sources[0])
+    from fissura.video import public_name
+
+    source = re.sub(r"^.*://|(?<=^camera):", "", public_name(sources[0]))
     plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(source).parts)
     first = Path(source) if Path(source).exists() else Path(*plain)
     base = Path("runs") / verb / (first.resolve().stem or "pictures")

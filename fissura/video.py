@@ -40,8 +40,15 @@ VIDEO = re.compile(
 )
 """First bytes of MP4 and QuickTime, Matroska and WebM, AVI, MPEG, Flash, Ogg, TS, WMV."""
 
-STREAM = re.compile(r"[a-z][a-z0-9+.-]+://\S+")
-CAMERA = re.compile(r"camera:(\d{1,3})")
+STREAM = re.compile(r"([a-z][a-z0-9+.-]+)://\S+", re.IGNORECASE)
+CAMERA = re.compile(r"camera:(\d{1,3})", re.IGNORECASE)
+
+SECRET = re.compile(
+    r"(\b[\w.-]*(?:use?r|login|pas|pwd|psw|token|key|secret|auth|sig|credential)[\w.-]*(?:=|%3d))"
+    r"[^&;#]*",
+    re.IGNORECASE,
+)
+"""Names whose values stay out of results, in the path of an address too: cameras put them there."""
 
 
 def is_live(source: object) -> bool:
@@ -67,8 +74,25 @@ def is_video(source: str | Path) -> bool:
 
 
 def public_name(source: str | Path) -> str:
-    """The source without the user and password that the address of a stream may hold."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", str(source)) if isinstance(source, str) else str(source)
+    """The source without what the address of a stream may hold of users, passwords and keys."""
+    scheme, separator, rest = str(source).partition("://")
+    if not isinstance(source, str) or not separator:
+        return str(source)
+    return scheme + separator + SECRET.sub(r"\1***", _without_user(rest))
+
+
+def _without_user(rest: str) -> str:
+    """What stands behind `://` without `user:password@`; where in doubt, without too much.
+
+    A password may hold @, / and ?, so that only what can hold neither user nor port is left whole.
+    """
+    server = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" not in server and ":" not in server:
+        return rest
+    is_whole = "@" in server or re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", server)
+    end = rest.find("?") if is_whole else -1
+    start = rest.rfind("@", 0, end if end >= 0 else len(rest)) + 1
+    return rest[start:]
 
 
 class Video(Protocol):
@@ -104,7 +128,7 @@ class VideoFile:
     def __init__(self, source: str | Path, max_pixels: int) -> None:
         self.name = public_name(source)
         self._max_pixels = max_pixels
-        place = str(source)
+        place = _lower_scheme(str(source))
         if not STREAM.match(place):
             path = Path(source).expanduser()
             _check_container(path, shown(self.name))
@@ -163,7 +187,7 @@ class LiveStream:
         self.name = public_name(source)
         self._max_pixels = max_pixels
         camera = CAMERA.fullmatch(source)
-        self._capture = _open(int(camera[1]) if camera else source, shown(self.name))
+        self._capture = _open(int(camera[1]) if camera else _lower_scheme(source), shown(self.name))
         self._new: deque[Frame] = deque(maxlen=memory)
         self._changed = threading.Condition()
         self._stopped = False
@@ -220,6 +244,12 @@ class LiveStream:
                 raise self._fault or self._ended()
             yield frames
             del frames
+
+
+def _lower_scheme(source: str) -> str:
+    """FFmpeg knows protocols in small letters alone."""
+    found = STREAM.match(source)
+    return found[1].lower() + source[found.end(1) :] if found else source
 
 
 def _check_container(path: Path, name: str) -> None:

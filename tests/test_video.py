@@ -81,6 +81,8 @@ def test_a_video_is_known_by_name_or_content(tmp_path: Path) -> None:
         ("camera:0", True, True),
         ("rtsp://camera.local/1", True, True),
         ("http://server/stream", True, True),
+        ("RTSP://camera.local/1", True, True),
+        ("HTTP://server/belt.MP4", True, False),
         ("https://server/belt.mp4?token=1", True, False),
         ("C:/belt.mp4", True, False),
         ("camera:front", False, False),
@@ -92,10 +94,43 @@ def test_what_is_live(source: str, video_too: bool, live: bool) -> None:
     assert is_live(source) is live
 
 
-def test_passwords_stay_out_of_results() -> None:
-    assert public_name("rtsp://user:secret@camera/1?a=b") == "rtsp://camera/1?a=b"
-    assert public_name("rtsp://camera/a@b") == "rtsp://camera/a@b"
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rtsp://user:secret@camera/1?a=b", "rtsp://camera/1?a=b"),
+        ("rtsp://user:secret@camera:554/1?to=a@b", "rtsp://camera:554/1?to=a@b"),
+        ("rtsp://u:s@cret@camera/1", "rtsp://camera/1"),
+        ("rtsp://u:s/cret@camera/1", "rtsp://camera/1"),
+        ("rtsp://u:s?cret@camera/1", "rtsp://camera/1"),
+        ("rtsp://u:s@c/ret@camera/1", "rtsp://camera/1"),
+        ("RTSP://u:secret@camera/1", "RTSP://camera/1"),
+        ("rtsp://camera/a@b", "rtsp://camera/a@b"),
+        ("rtsp://camera:554/a", "rtsp://camera:554/a"),
+        (
+            "rtsp://camera/user=admin&password=secret&channel=1",
+            "rtsp://camera/user=***&password=***&channel=1",
+        ),
+        ("http://cam/v.cgi?usr=a&pwd=secret&x=1", "http://cam/v.cgi?usr=***&pwd=***&x=1"),
+        ("http://cam/a.mp4?Access_Token=se/cret", "http://cam/a.mp4?Access_Token=***"),
+        ("belt.mp4", "belt.mp4"),
+    ],
+)
+def test_passwords_stay_out_of_results(source: str, name: str) -> None:
+    assert public_name(source) == name
+
+
+def test_the_name_of_a_file_stays_whole() -> None:
     assert public_name(Path("a@b.mp4")) == "a@b.mp4"
+    assert public_name(Path("password=1.mp4")) == "password=1.mp4"
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_message_about_a_stream_tells_its_password() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    said = sentence_of(f"rtsp://u:hush@mum@127.0.0.1:{port}/password=hush")[1]
+    assert "hush" not in said
+    assert "mum" not in said
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mkv"])
