@@ -159,6 +159,9 @@ class EvaluateOptions:
     min_score: Annotated[float | None, Option(help="Least score of a box kept [0.001].")] = None
     fps: Annotated[float | None, Option(help="Of the video, for alarms per minute.")] = None
     pictures: Annotated[int | None, Option(help="How many to draw, with their boxes.")] = None
+    missing: Annotated[
+        str | None, Option(help="Of boxes, listed frames not there: refuse or earlier [refuse].")
+    ] = None
     baseline: Annotated[bool | None, Option("--baseline", help="Add the black-hat method.")] = None
     resamples: Annotated[int | None, Option(help="Of the bootstrap; 0 for no intervals.")] = None
     seed: Annotated[int | None, Option(help="Of the bootstrap.")] = None

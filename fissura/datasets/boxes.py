@@ -34,7 +34,7 @@ KINDS = {
     "doubled_picture": Kind("error", True, "keep one entry"),
     "doubled_frame": Kind("error", True, "number the frames anew"),
     "bad_path": Kind("error", True, "mend the path"),
-    "missing_frame": Kind("error", True, "copy it again, or read with missing='earlier'"),
+    "missing_frame": Kind("error", True, "copy it again, or set missing to earlier"),
     "split_by_frame": Kind("error", True, "keep every sequence on one side"),
     "split_lists_missing": Kind("error", False, "mend the list"),
     "doubled_id": Kind("error", False, "number the annotations anew"),

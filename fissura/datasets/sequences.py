@@ -93,14 +93,15 @@ def open_sequences(
     """The key frames of the set in `root`; `dataset` is its folder inside, or one of LAYOUTS.
 
     `split` as for `open_dataset`, None is everything. `annotated_only` leaves out frames without
-    boxes, `classes` keeps only some. A listed file that is not there is refused; with `missing`
-    "earlier" the frame before stands in for it in the windows of others.
+    boxes, `classes` keeps only some. A listed file of the split that is not there is refused; with
+    `missing` "earlier" the frame before stands in for it in the windows of others.
     """
     if frames < 1:
         raise InputError(f"frames: a window has at least 1 frame, got {frames}")
     found = _locate(Path(root), dataset)
-    notices = settled(found, missing)
+    settled(found, "earlier")  # no split is to be made of what cannot be read
     chosen = members(found, split)
+    notices = settled(_without_faults_of_others(found, chosen), missing)
     keyframes = _keyframes(found, chosen, frames)
     if not keyframes:
         why = "too few sequences to spare one" if split == "val" else "check the folder"
@@ -196,6 +197,18 @@ def settled(found: BoxSet, missing: Missing) -> tuple[str, ...]:
     rest = told(fault for fault in found.faults if fault.kind != "missing_frame")
     then = "it is no key frame, and the frame before stands in for it"
     return (*rest, *(f"{words.rpartition('; ')[0]}; {then}" for words in told(gone)))
+
+
+def _without_faults_of_others(found: BoxSet, chosen: Sequence[BoxPicture]) -> BoxSet:
+    """The same set, but of files that are not there only those that `chosen` needs."""
+    needed = {one.file for one in chosen}
+    for name in {one.sequence for one in chosen if one.sequence is not None}:
+        needed.update(path for _, path in found.frames[name])
+    gone = needed & found.missing
+    lost = [fault for fault in found.faults if fault.kind == "missing_frame"]
+    told_of = [fault for fault in lost if fault.picture in gone] or (lost if gone else [])
+    rest = [fault for fault in found.faults if fault.kind != "missing_frame"]
+    return replace(found, faults=(*rest, *told_of))
 
 
 def members(found: BoxSet, split: str | None) -> list[BoxPicture]:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from fissura.config import PredictSettings, Settings
 from fissura.datasets import Reader, open_dataset
+from fissura.datasets.sequences import Missing
 from fissura.evaluate.far import cut
 from fissura.evaluate.protocols import Criterion, Protocol
 from fissura.types import InputError, Sample
@@ -32,7 +33,8 @@ class EvaluateSettings(Settings):
 
     Of boxes alone: `images` annotated leaves out pictures without any, `classes` are those that
     count, `min_score` is the least score that a detector's boxes are kept from, `fps` the frames of
-    a second of video, `pictures` how many are drawn.
+    a second of video, `pictures` how many are drawn. Listed frames that are not there are refused;
+    with `missing` earlier they are not scored, and the frame before stands in for them elsewhere.
     """
 
     threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -56,6 +58,7 @@ class EvaluateSettings(Settings):
     min_score: float = Field(default=0.001, gt=0, lt=1)
     fps: float | None = Field(default=None, gt=0, le=1e6)
     pictures: int = Field(default=0, ge=0, le=10_000)
+    missing: Missing = "refuse"
 
     @model_validator(mode="after")
     def _a_scale_of_something(self) -> Self:

@@ -9,7 +9,7 @@ from fissura.evaluate.protocols import PROTOCOLS, Protocol
 from fissura.types import InputError
 
 THRESHOLD_OPTIONS = ("threshold", "validation", "validation_predictions", "criterion")
-OF_BOXES = ("images", "classes", "min_score", "fps", "pictures")
+OF_BOXES = ("images", "classes", "min_score", "fps", "pictures", "missing")
 DECIDES = {"fixed": "fixes its threshold", "best": "takes the best threshold on these pictures"}
 
 

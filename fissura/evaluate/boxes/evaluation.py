@@ -46,7 +46,8 @@ class BoxJob:
 
     def open(self, split: str | None, frames: int) -> Sequences:
         """The key frames of a split that are to be scored, at least one."""
-        opened = open_sequences(self.data, self.dataset, split, frames)
+        missing = self.settings.missing
+        opened = open_sequences(self.data, self.dataset, split, frames, missing=missing)
         wanted = set(self.classes)
         kept = tuple(
             keyframe

@@ -117,7 +117,7 @@ def scored_classes(
     sources: Sequence[BoxSource], data: Path, dataset: str | None, wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """The classes that count: as asked for, else what the first detector tells, else the set's."""
-    known = open_sequences(data, dataset, None, 1).classes
+    known = open_sequences(data, dataset, None, 1, missing="earlier").classes
     told = next((source.classes for source in sources if source.classes is not None), None)
     chosen = wanted or (known if told is None else told)
     unknown = [name for name in chosen if name not in known]
