@@ -22,6 +22,7 @@ from fissura.augment.clip import (  # noqa: E402
     draw_change,
 )
 from fissura.config import load_settings  # noqa: E402
+from fissura.console import Progress, training_report  # noqa: E402
 from fissura.train.clips import clip_drawer, load_clips  # noqa: E402
 from fissura.train.config import SequenceSettings, TrainConfig  # noqa: E402
 from fissura.train.detect import box_score  # noqa: E402
@@ -96,7 +97,7 @@ def test_a_missing_frame_is_refused_or_told_and_stood_in_for(tmp_path: Path) -> 
     root = write_belt_set(tmp_path / "data")
     gone = root / "belt" / "images" / "belt_1" / "2.png"
     gone.unlink()
-    with pytest.raises(InputError, match=r"belt_1/2\.png.*set missing to earlier"):
+    with pytest.raises(InputError, match=r"belt_1/2\.png.*missing='earlier'"):
         train(config(root, **SINGLE), tmp_path / "refused")
     told: list[dict[str, Any]] = []
     settings = config(root, data={"missing": "earlier"})
@@ -110,6 +111,15 @@ def test_a_missing_frame_is_refused_or_told_and_stood_in_for(tmp_path: Path) -> 
     clips = load_clips(settings.data)
     after = next(k for k in clips.train + clips.validation if k.paths[-1].match("belt_1/3.png"))
     assert after.paths[0].match("belt_1/1.png")
+
+
+def test_a_notice_is_said_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    report = training_report(Progress("training", quiet=False))
+    report({"iteration": 0, "notice": "belt: 2 boxes of no area; left out"})
+    report({"iteration": 0, "loss": 0.5})
+    said = capsys.readouterr()
+    assert said.err == "fissura: note: belt: 2 boxes of no area; left out\n"
+    assert said.out == "[0] loss 0.5\n"
 
 
 def test_two_sequences_need_to_be_told_which_one_validates(tmp_path: Path) -> None:
