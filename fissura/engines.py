@@ -212,11 +212,13 @@ class TorchEngine(BaseEngine):
 
             from fissura.models.cssr import standardises
             from fissura.models.deepcrack_zou import unpools
+            from fissura.weights.deploy import simplify
             from fissura.weights.network import Deployed, load_module, streams
         except ImportError:
             raise _missing("torch", "train") from None
         torch.set_num_threads(threads)
         network, self.card = load_module(path)
+        simplify(network, self.card.network_hw, fused=True)
         deployed: Any = Deployed(network, self.card)
         # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
         plain = unpools(network)

@@ -13,7 +13,7 @@ from small_models import small_arguments
 
 SIZE_HW = (64, 96)
 SPREAD = {"beltcrackdet": 1.1, "beltcrackdet_lite": 1.5}
-"""Of lively weights, by 1/√inputs: less and the frames hardly tell, more and their products grow."""
+"""Of lively weights, times 1/√inputs: less and frames hardly tell, more and products grow."""
 
 
 def saved(name: str, folder: Path, lively: bool = False, **notes: Any) -> Path:

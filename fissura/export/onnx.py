@@ -47,10 +47,10 @@ CHECK_NOTE = f"{PREFIX}export_check"
 class _Outputs(nn.Module):
     """A deployed network that returns its outputs as a tuple, which the exporter can name."""
 
-    def __init__(self, network: Deployed) -> None:
+    def __init__(self, network: Deployed, size_hw: tuple[int, int]) -> None:
         super().__init__()
         self.network = copy.deepcopy(network)
-        rewrite(self.network)
+        rewrite(self.network, size_hw)
 
     def forward(self, image: Tensor, statistics: Tensor | None = None) -> tuple[Tensor, ...]:
         return tuple(self.network(image, statistics).values())
@@ -149,8 +149,9 @@ def _graph(network: Deployed, name: str, example: Tensor, sizes: dict[int, Any])
         inputs.append(STATISTICS)
         examples.append(torch.from_numpy(np.repeat(OWN_STATISTICS, len(example), axis=0)))
         free.append({0: sizes[0]})
+    height, width = example.shape[-2:]
     given = dict(zip(inputs, examples, strict=True))
-    return to_proto(_Outputs(network).eval(), name, given, names, tuple(free))
+    return to_proto(_Outputs(network, (height, width)).eval(), name, given, names, tuple(free))
 
 
 def _names(network: Deployed, name: str, example: Tensor) -> list[str]:

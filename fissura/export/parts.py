@@ -64,7 +64,7 @@ def export_parts(network: Deployed, card: ModelCard) -> PartProtos:
     `NAME{T-1}` of the newest.
     """
     network = copy.deepcopy(network)
-    rewrite(network)
+    rewrite(network, card.network_hw)
     image = torch.zeros(1, 3, *card.network_hw)
     with torch.inference_mode():
         features = network.per_frame(image)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fissura.models import deepcrack_zou as zou
-from fissura.models.beltcrackdet.spatial import NonLocal
 from fissura.models.dbpn import DeconvPReLU
+from fissura.weights.deploy import simplify
 
 
 class SplitPReLU(nn.Module):
@@ -178,23 +178,21 @@ def _fusion(original: zou.Fusion) -> nn.Module:
     return LowResolutionFusion(original) if original.scale > 1 else original
 
 
-def _non_local(original: NonLocal) -> nn.Module:
-    """Nothing, where it adds nothing: a graph cannot ask for that at every run."""
-    return original if original.gamma.detach().any() else nn.Identity()
-
-
 REWRITES: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     nn.PReLU: _prelu,
     DeconvPReLU: _deconv,
-    NonLocal: _non_local,
     zou.Pool: RankingPool,
     zou.Unpool: RankingUnpool,
     zou.Fusion: _fusion,
 }
 
 
-def rewrite(network: nn.Module) -> None:
-    """Puts the replacements into the network itself, wherever their originals stand."""
+def rewrite(network: nn.Module, size_hw: tuple[int, int] | None = None) -> None:
+    """Puts the replacements into the network itself, wherever their originals stand.
+
+    A detector is rewritten for pictures of `size_hw`.
+    """
+    simplify(network, size_hw)
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) in REWRITES:
