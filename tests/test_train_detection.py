@@ -97,7 +97,7 @@ def test_a_missing_frame_is_refused_or_told_and_stood_in_for(tmp_path: Path) -> 
     root = write_belt_set(tmp_path / "data")
     gone = root / "belt" / "images" / "belt_1" / "2.png"
     gone.unlink()
-    with pytest.raises(InputError, match=r"belt_1/2\.png.*missing='earlier'"):
+    with pytest.raises(InputError, match=r"belt_1/2\.png.*set missing to earlier"):
         train(config(root, **SINGLE), tmp_path / "refused")
     told: list[dict[str, Any]] = []
     settings = config(root, data={"missing": "earlier"})
