@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fissura.cli import app
+from fissura.datasets import open_dataset
+from fissura.datasets.check import check
 from fissura.datasets.sequences import open_sequences
 from fissura.synth import BeltFrame, BeltScene, BeltSeries, write_belts
 from fissura.synth.belt_camera import place_camera
@@ -306,3 +309,57 @@ def test_wrong_options_of_the_verb_are_named(
     assert done.exit_code == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestMasksAsASet:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def root(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("masks") / "belts"
+        write_belts(folder, BeltSeries(seed=1, sequences=10, frames=3, size_wh=(64, 64)))
+        return folder
+
+    def test_sequences_stay_whole_and_on_the_side_of_their_boxes(self, root: Path) -> None:
+        sides = {side: open_dataset(root, split=side) for side in ("train", "val")}
+        for side, pictures in sides.items():
+            boxes = open_sequences(root, split=side).keyframes
+            assert len(pictures) == len(boxes) > 0
+            assert {name.split("/")[0] for name in pictures.names} == {k.sequence for k in boxes}
+        assert set(sides["train"].groups).isdisjoint(sides["val"].groups)
+        assert len(set(sides["train"].groups) | set(sides["val"].groups)) == 10
+
+    def test_a_list_may_name_sequences(self, root: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(root, tmp_path / "belts")
+        (copy / "splits").mkdir()
+        (copy / "splits" / "test.txt").write_text("belt_003\n")
+        names = open_dataset(copy, split="test").names
+        assert names == ["belt_003/0", "belt_003/1", "belt_003/2"]
+        assert not {"split_by_frame", "split_lists_missing"} & {f.kind for f in check(copy)}
+
+    def test_frames_on_two_sides_are_told(self, root: Path, tmp_path: Path) -> None:
+        for side, belts in (("train", (0, 1, 2)), ("val", (2, 3))):
+            for number, kind in itertools.product(belts, ("images", "masks")):
+                name = f"belt_{number:03d}"
+                shutil.copytree(root / kind / name, tmp_path / side / kind / name)
+        for double in tmp_path.glob("train/*/belt_002/2.*"):
+            double.unlink()
+        for single in [*tmp_path.glob("val/*/belt_002/0.*"), *tmp_path.glob("val/*/belt_002/1.*")]:
+            single.unlink()
+        coco = json.loads((root / "annotations.json").read_text("utf-8"))
+        coco["images"] = [
+            entry | {"file_name": path.relative_to(tmp_path).as_posix()}
+            for entry in coco["images"]
+            for path in tmp_path.glob(f"*/{entry['file_name']}")
+        ]
+        coco["annotations"] = []
+        (tmp_path / "annotations.json").write_text(json.dumps(coco))
+        (told,) = [finding for finding in check(tmp_path) if finding.kind == "split_by_frame"]
+        assert told.severity == "error"
+        assert "train (2 frames) and val (1 frames)" in told.message
+
+    def test_damaged_annotations_of_videos_are_refused(self, root: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(root, tmp_path / "belts")
+        text = (copy / "annotations.json").read_text("utf-8")
+        (copy / "annotations.json").write_text(text[: len(text) // 2])
+        with pytest.raises(InputError, match=r"annotations\.json"):
+            open_dataset(copy)

@@ -44,7 +44,7 @@ class Part:
 
     `masks` is None where the set has no truth, `regions` is empty where all of a picture counts,
     `side` the split that the folder states, `splits` what lists of names state, `problems` (file,
-    what is wrong) of the lists themselves.
+    what is wrong) of the lists themselves, `sequences` the video of a picture that is a frame.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Part:
     side: str | None = None
     splits: Mapping[str, frozenset[str]] = field(default_factory=dict)
     problems: tuple[tuple[Path, str], ...] = ()
+    sequences: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Entry:
     mask: Path | None
     region: Path | None = None
     side: str | None = None
+    sequence: str | None = None
 
 
 def entries(part: Part) -> list[Entry]:
@@ -74,7 +76,13 @@ def entries(part: Part) -> list[Entry]:
     masks, regions = dict(part.masks or ()), dict(part.regions)
     return [
         Entry(
-            part.name, name, path, masks.get(name), regions.get(name), part.side or _side_in(name)
+            part.name,
+            name,
+            path,
+            masks.get(name),
+            regions.get(name),
+            part.side or _side_in(name),
+            part.sequences.get(name),
         )
         for name, path in part.pictures
     ]
@@ -174,8 +182,13 @@ def read_lines(path: Path) -> list[str]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    return decoded(path, data).splitlines()
+
+
+def decoded(path: Path, data: bytes) -> str:
+    """The text of a file, which has to be UTF-8."""
     try:
-        return data.decode("utf-8-sig").splitlines()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}: line {line} is not UTF-8; save the list as UTF-8") from error

@@ -22,6 +22,7 @@ from fissura.datasets.layout import (
 )
 from fissura.datasets.splits import group_of, split_members
 from fissura.datasets.truth import read_mask
+from fissura.datasets.video_frames import with_videos
 from fissura.frames import read_image
 from fissura.types import BoolMask, InputError, Sample, UInt8Image
 
@@ -29,9 +30,10 @@ from fissura.types import BoolMask, InputError, Sample, UInt8Image
 class Reader:
     """Pictures of one set, or of all sets one folder down, in the order of their names.
 
-    Splits: `train`, `val` (15 % of the training pictures, by photograph), `train+val`, `held_back`
-    (by held_back.yaml), `held_back_clean` (without known overlaps with training), `test` (official,
-    else as held_back), and whatever else the set's own lists name; None is every picture.
+    Splits: `train`, `val` (15 % of the training pictures, by photograph or video), `train+val`,
+    `held_back` (by held_back.yaml), `held_back_clean` (without known overlaps with training),
+    `test` (official, else as held_back), and whatever else the set's own lists name; None is every
+    picture.
     """
 
     FOLDERS: ClassVar[tuple[tuple[str, str], ...]] = FOLDER_PAIRS
@@ -65,7 +67,7 @@ class Reader:
     def __init__(self, root: Path | str, split: str | None = None) -> None:
         self.root, self.split = Path(root), split
         by_set: dict[str, list[Part]] = {}
-        for part in self.find(self.root):
+        for part in with_videos(self.find(self.root)):
             by_set.setdefault(part.name, []).append(part)
         masked = {
             name: parts
@@ -87,7 +89,11 @@ class Reader:
         everything = [entry for part in parts for entry in entries(part)]
         if self.split is None or not everything:
             return everything
-        members = split_members(parts[0].root, everything, parts[0].splits, self.split)
+        lists: dict[str, frozenset[str]] = {}
+        for part in parts:
+            lists |= {k: lists.get(k, frozenset()) | names for k, names in part.splits.items()}
+        sequences = _sequences(everything)
+        members = split_members(parts[0].root, everything, lists, self.split, sequences)
         return [entry for entry in everything if entry.name in members]
 
     @property
@@ -104,12 +110,13 @@ class Reader:
     def groups(self) -> list[str]:
         """Photograph, sequence or cluster of every picture, as `set:group`."""
         grouped: dict[tuple[str, str], str] = {}
-        keys = [(base_set(entry.set), entry.name) for entry in self.entries]
-        for dataset in dict.fromkeys(of for of, _ in keys):
-            names = [name for of, name in keys if of == dataset]
-            for name, group in zip(names, group_of(dataset, names), strict=True):
+        of = [base_set(entry.set) for entry in self.entries]
+        for dataset in dict.fromkeys(of):
+            own = [e for e, base in zip(self.entries, of, strict=True) if base == dataset]
+            names = [entry.name for entry in own]
+            for name, group in zip(names, group_of(dataset, names, _sequences(own)), strict=True):
                 grouped[dataset, name] = f"{dataset}:{group}"
-        return [grouped[key] for key in keys]
+        return [grouped[base, e.name] for base, e in zip(of, self.entries, strict=True)]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -122,6 +129,10 @@ class Reader:
         if entry.region is not None and region is not None:
             _refuse_region(entry.region, region, mask)
         return Sample(image, mask, entry.name, entry.set, region)
+
+
+def _sequences(found: Iterable[Entry]) -> dict[str, str]:
+    return {entry.name: entry.sequence for entry in found if entry.sequence is not None}
 
 
 def _same_size(path: Path, what: str, image: UInt8Image) -> BoolMask:

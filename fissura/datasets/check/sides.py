@@ -11,6 +11,7 @@ from fissura.datasets.check.finding import Finding, Severity
 from fissura.datasets.grouping import join, photograph
 from fissura.datasets.held_back import kept_back
 from fissura.datasets.layout import SIDES, Entry, Part, entries
+from fissura.datasets.splits import sides_of
 
 
 def places(sets: Iterable[Part]) -> tuple[dict[Path, str], dict[Path, str]]:
@@ -56,6 +57,29 @@ def split_faults(one: Part, say: Say) -> Iterator[Finding]:
         if len(among) > 1 and stem in names:
             message = f"listed in {' and '.join(among)}; keep it in one"
             yield say("split_leak", "error", [names[stem]], message)
+
+
+def video_faults(sets: Iterable[Part], say: Say) -> Iterator[Finding]:
+    """Videos whose frames stand on more than one side, by the lists or by what these leave."""
+    of_set: dict[tuple[str, Path], list[Part]] = defaultdict(list)
+    for one in sets:
+        of_set[one.name, one.root].append(one)
+    for parts in of_set.values():
+        found = [entry for part in parts for entry in entries(part)]
+        videos = {entry.name: entry.sequence for entry in found if entry.sequence is not None}
+        side_of = sides_of(found, parts[0].splits, videos) if videos else {}
+        frames: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+        for entry in found:
+            if entry.sequence is not None and entry.name in side_of:
+                frames[entry.sequence][side_of[entry.name]].append(entry.image)
+        yield from (_video_fault(*item, say) for item in frames.items() if len(item[1]) > 1)
+
+
+def _video_fault(video: str, frames: Mapping[str, list[Path]], say: Say) -> Finding:
+    known = sorted(frames)
+    parts = " and ".join(f"{side} ({len(frames[side])} frames)" for side in known)
+    message = f"the sequence {video} is split by frame between {parts}; keep it on one side"
+    return say("split_by_frame", "error", [frames[side][0] for side in known], message)
 
 
 def alike_faults(
