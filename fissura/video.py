@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -28,8 +29,13 @@ from fissura.types import Frame, InputError, UInt8Image
 TIMEOUT_S = 10.0
 HEAD_BYTES = 256
 MAX_RATE = 1000.0
-MISSING_SHARE, MISSING_FRAMES = 0.01, 2
-"""By so much a header's count of frames may be wrong in a whole file, of which some only guess."""
+MISSING_FRAMES = 2
+"""By so many frames a header's count may be wrong in a whole file: that is noted only."""
+
+FAILURES = 50
+"""So many frames in a row that cannot be decoded end a video; fewer are passed over and named."""
+
+NAMED_FRAMES = 5
 
 VIDEO = re.compile(
     rb"....ftyp(?!avif|avis|hei|hev|mif1|msf1)"
@@ -39,6 +45,11 @@ VIDEO = re.compile(
     re.DOTALL,
 )
 """First bytes of MP4 and QuickTime, Matroska and WebM, AVI, MPEG, Flash, Ogg, TS, WMV."""
+
+UNCOUNTED = re.compile(rb"\0\0\x01[\xba\xb3]|OggS|\x47.{187}\x47|.{4}\x47.{191}\x47", re.DOTALL)
+"""Those that do not say how many frames they hold: FFmpeg's count is a guess from the last one."""
+
+UNCOUNTED_SUFFIXES = {".ts", ".m2ts", ".mpg", ".mpeg"}
 
 STREAM = re.compile(r"([a-z][a-z0-9+.-]+)://\S+", re.IGNORECASE)
 CAMERA = re.compile(r"camera:(\d{1,3})", re.IGNORECASE)
@@ -129,9 +140,13 @@ class VideoFile:
         self.name = public_name(source)
         self._max_pixels = max_pixels
         place = _lower_scheme(str(source))
-        if not STREAM.match(place):
+        self._is_avi = False
+        if STREAM.match(place):
+            self._counted = Path(urlsplit(place).path).suffix.lower() not in UNCOUNTED_SUFFIXES
+        else:
             path = Path(source).expanduser()
-            _check_container(path, shown(self.name))
+            head = _read_container(path, shown(self.name))
+            self._counted, self._is_avi = not UNCOUNTED.match(head), head.startswith(b"RIFF")
             place = str(path.absolute())  # a bare name might read as a protocol
         self._capture = _open(place, shown(self.name))
         _check_size(self._property(cv2.CAP_PROP_FRAME_WIDTH), self._height(), max_pixels, self.name)
@@ -139,6 +154,10 @@ class VideoFile:
         self._rate = rate if 0 < rate <= MAX_RATE else 0.0
         count = self._property(cv2.CAP_PROP_FRAME_COUNT)
         self.total = int(count) if 0 < count < 1e9 else 0
+        self._counted = self._counted and self.total > 0
+        self._count = self._tried = 0
+        self._last = -1
+        self._lost: list[int] = []
 
     def _property(self, key: int) -> float:
         value = float(self._capture.get(key))
@@ -148,30 +167,87 @@ class VideoFile:
         return self._property(cv2.CAP_PROP_FRAME_HEIGHT)
 
     def __iter__(self) -> Iterator[Sequence[Frame]]:
-        """Frames one at a time; InputError at the end of a file that lacks some."""
-        count, last = 0, -1.0
-        while True:
-            rgb = _read(self._capture, self._max_pixels, self.name)
-            if rgb is None:
-                break
-            at = self._property(cv2.CAP_PROP_POS_MSEC) / 1000
-            if not at > last:
-                at = max(last, 0) + (1 / self._rate if self._rate and count else 0)
-            last = at
-            yield [Frame(rgb, self.name, count, at)]
-            del rgb
-            count += 1
-        self._check_whole(count)
+        """Frames one at a time, each held back until it is known whether another comes.
 
-    def _check_whole(self, count: int) -> None:
-        if not count:
+        The last has a note where the header's count is slightly off or there is none. InputError at
+        the end where frames are lacking.
+        """
+        newest: Frame | None = None
+        for frame in self._frames():
+            if newest is not None:
+                yield [newest]
+            newest = frame
+        if newest is None:
             raise InputError(f"{shown(self.name)}: no frame can be read; copy the file anew")
-        lacking = self.total - count
-        if lacking > max(MISSING_FRAMES, MISSING_SHARE * self.total):
-            raise InputError(
-                f"{shown(self.name)}: is cut or damaged, only {count} of {self.total} frames can be"
-                " read and those are done; copy the file anew for the others"
+        yield [replace(newest, notes=self._notes())]
+        del newest
+        self._check_whole()
+
+    def _frames(self) -> Iterator[Frame]:
+        last = -1.0
+        while (rgb := self._next()) is not None:
+            at = self._property(cv2.CAP_PROP_POS_MSEC) / 1000
+            index = self._place(at)
+            if not at > last:
+                at = max(last, 0) + (1 / self._rate if self._rate and index else 0)
+            last = at
+            self._count += 1
+            yield Frame(rgb, self.name, index, at)
+            del rgb
+
+    def _next(self) -> UInt8Image | None:
+        """The next frame that can be decoded; `_tried` counts those before it that cannot."""
+        started = time.monotonic()
+        for failed in range(FAILURES):
+            rgb = _read(self._capture, self._max_pixels, self.name)
+            if rgb is not None:
+                self._tried += failed
+                return rgb
+            if time.monotonic() - started > TIMEOUT_S:  # a server that has fallen silent
+                break
+        return None
+
+    def _place(self, at: float) -> int:
+        """The number of the frame that was read; those passed over are lost.
+
+        Of some that cannot be decoded OpenCV says nothing; in an AVI time is counted in frames.
+        """
+        index = self._tried
+        if self._is_avi and self._rate:
+            index = max(index, round(at * self._rate))
+        self._lost += range(self._last + 1, index)
+        self._last, self._tried = index, index + 1
+        return index
+
+    @property
+    def _lacking(self) -> int:
+        return max(0, self.total - self._count) if self._counted else 0
+
+    def _notes(self) -> tuple[str, ...]:
+        if not self._counted:
+            return (
+                f"{self._count} frames read; the file does not say how many there should be, so a"
+                " missing end would not be noticed",
             )
+        if self._is_whole() and self._lacking:
+            return (f"{self._count} of {self.total} announced frames read; no other was found",)
+        return ()
+
+    def _is_whole(self) -> bool:
+        few = min(MISSING_FRAMES, self.total // 10)
+        return not self._lost and self._lacking <= few
+
+    def _check_whole(self) -> None:
+        if self._is_whole():
+            return
+        total = max(self.total if self._counted else 0, self._count + len(self._lost))
+        named = ", ".join(str(index) for index in self._lost[:NAMED_FRAMES])
+        more = ", …" if len(self._lost) > NAMED_FRAMES else ""
+        lost = f" (frame {named}{more} cannot be decoded)" if named else ""
+        raise InputError(
+            f"{shown(self.name)}: is cut or damaged, only {self._count} of {total} frames can be"
+            f" read{lost} and those are done; copy the file anew for the others"
+        )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -252,14 +328,17 @@ def _lower_scheme(source: str) -> str:
     return found[1].lower() + source[found.end(1) :] if found else source
 
 
-def _check_container(path: Path, name: str) -> None:
+def _read_container(path: Path, name: str) -> bytes:
+    """The first bytes of a video file."""
     if not os.path.lexists(path):
         raise InputError(f"{name}: there is no such file or folder; check the path")
-    if not VIDEO.match(read_head(path, name, "video", HEAD_BYTES)):
+    head = read_head(path, name, "video", HEAD_BYTES)
+    if not VIDEO.match(head):
         raise InputError(
             f"{name}: is not an MP4, MOV, AVI, Matroska, WebM, MPEG or WMV video, whatever its name"
             " says; convert it or leave it out"
         )
+    return head
 
 
 def _open(place: str | int, name: str) -> Any:

@@ -12,7 +12,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 SIZE_HW = (64, 96)
 CELL = 8
-CODES = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+CODES = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".ts": "mp4v"}
 
 
 def picture(number: int, ground: int = 200) -> np.ndarray:

@@ -133,28 +133,6 @@ def test_no_message_about_a_stream_tells_its_password() -> None:
     assert "mum" not in said
 
 
-@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
-@pytest.mark.parametrize("share", [0.6, 0.9])
-def test_a_cut_video_gives_what_it_holds(tmp_path: Path, suffix: str, share: float) -> None:
-    path = write_video(tmp_path / f"belt{suffix}", 40)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
-    count, sentence = sentence_of(path)
-    assert 10 <= count < 40
-    assert f"only {count} of 40 frames can be read and those are done" in sentence
-
-
-def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "belt.avi", 40)
-    data = bytearray(path.read_bytes())
-    start = len(data) // 3
-    data[start : start + len(data) // 4] = bytes(len(data) // 4)
-    path.write_bytes(data)
-    count, sentence = sentence_of(path)
-    assert 5 <= count < 40
-    assert "is cut or damaged" in sentence
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
