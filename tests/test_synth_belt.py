@@ -261,6 +261,44 @@ def test_written_sequences_are_coco_with_identities(tmp_path: Path) -> None:
     assert np.array(boxes).reshape(-1, 4) == pytest.approx(wanted, abs=2e-3)
 
 
+def test_belts_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
+    for sequences, frames in ((2, 3), (1, 1)):
+        write_belts(tmp_path, BeltSeries(1, sequences, frames, (64, 64)))
+        (tmp_path / "images" / "belt_000" / "notes.txt").write_text("mine")
+    pictures = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.glob("*/*/*"))
+    assert pictures == [
+        "images/belt_000/0.jpg",
+        "images/belt_000/notes.txt",
+        "masks/belt_000/0.png",
+    ]
+    assert not (tmp_path / "images" / "belt_001").exists()
+
+
+def test_a_run_that_is_broken_off_leaves_a_set(tmp_path: Path) -> None:
+    def stop(done: int, total: int, line: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_belts(tmp_path, BeltSeries(1, 2, 2, (64, 64)), None, stop)
+    opened = open_sequences(tmp_path)
+    assert [k.sequence for k in opened.keyframes] == ["belt_000", "belt_000", "belt_001"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["annotations.json", "images", "masks"]
+
+
+def test_annotations_are_written_while_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fissura.synth.belt_files.SHARE", 1e9)
+    listed = []
+
+    def look(done: int, total: int, line: str) -> None:
+        listed.append(len(json.loads((tmp_path / "annotations.json").read_text())["images"]))
+
+    write_belts(tmp_path, BeltSeries(1, 3, 2, (64, 64)), None, look)
+    assert listed == [0, 0, 2, 2, 4, 4]
+
+
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(SettingError, match="texture=velvet"):
         scene(texture="velvet")

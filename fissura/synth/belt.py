@@ -69,8 +69,7 @@ class BeltScene:
     def __init__(
         self, seed: int, size_wh: tuple[int, int] = (960, 540), frames: int = 60, **style: Any
     ) -> None:
-        if min(size_wh) < 64 or max(size_wh) > 8192:
-            raise InputError(f"size {size_wh[0]}x{size_wh[1]}: each side from 64 to 8192 pixels")
+        check_size(size_wh)
         self.seed, self.size_wh, self.frames = seed, size_wh, frames
         self.style: BeltStyle = draw_style(seed, style)
         rng = np.random.default_rng([seed, 30])
@@ -223,6 +222,12 @@ class BeltScene:
         low = np.maximum([x0, y0], [left + xs[0], top + ys[0]])
         high = np.minimum([x1, y1], [left + xs[-1] + 1, top + ys[-1] + 1])
         return None if (high <= low).any() else np.concatenate([low, high])
+
+
+def check_size(size_wh: tuple[int, int]) -> None:
+    """Refuse pictures that are too small to show a belt, or too large to paint one for."""
+    if min(size_wh) < 64 or max(size_wh) > 8192:
+        raise InputError(f"size {size_wh[0]}x{size_wh[1]}: each side from 64 to 8192 pixels")
 
 
 def _around(wanted: BoolMask) -> tuple[tuple[slice, slice], BoolMask]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fissura.synth.belt import BeltFrame, BeltScene
+from fissura.synth.belt import BeltFrame, BeltScene, check_size
 from fissura.synth.belt_style import draw_style
 from fissura.types import InputError, SettingError
 
 CATEGORIES = ("crack", "hole")
 JPEG_QUALITY = 92
 
+PAUSE_S = 5.0
+"""Within a sequence the annotations are written that often, or less where writing is slow."""
+
+SHARE = 0.05
+"""Of the time at most so much goes into writing annotations."""
 
 SUBJECTS = ("walls", "belt")
 
@@ -52,6 +59,7 @@ class BeltSeries:
                 raise SettingError(f"--{name} {getattr(self, name)}: at least 1 is needed")
         if self.seed < 0:
             raise SettingError(f"--seed {self.seed}: expected 0 or more")
+        check_size(self.size_wh)
 
     def scene(self, number: int, style: Mapping[str, Any]) -> BeltScene:
         """The scene of one sequence; its seed follows from the series' seed and its number."""
@@ -67,7 +75,9 @@ def write_belts(
 ) -> dict[str, Any]:
     """Render sequences into `images/NAME`, `masks/NAME` and `annotations.json`; gives counts.
 
-    `report` hears after every frame how many of how many are done.
+    Belts of an earlier run in the folder are removed. The annotations are kept up with the
+    pictures, so whatever ends a run leaves a set of what it has rendered. `report` hears after
+    every frame how many of how many are done.
     """
     folder = Path(folder)
     draw_style(series.seed, style or {})  # a wrong setting is found before anything is written
@@ -79,19 +89,58 @@ def write_belts(
         "categories": [{"id": k, "name": name} for k, name in enumerate(CATEGORIES, start=1)],
     }
     total = series.sequences * series.frames
-    for number in range(series.sequences):
-        name = f"belt_{number:03d}"
-        scene = series.scene(number, style or {})
-        coco["videos"].append(_video(scene, number + 1, name))
-        for kind in ("images", "masks"):
-            (folder / kind / name).mkdir(parents=True, exist_ok=True)
-        for frame in scene:
-            _write_pictures(folder, name, frame)
-            _annotate(coco, name, frame)
-            report(len(coco["images"]), total, f"{name}/{frame.index}")
-    text = json.dumps(coco, allow_nan=False)
-    (folder / "annotations.json").write_text(text + "\n", encoding="utf-8")
+    _remove_belts(folder)
+    book = _Book(folder / "annotations.json", coco)
+    try:
+        for number in range(series.sequences):
+            name = f"belt_{number:03d}"
+            scene = series.scene(number, style or {})
+            coco["videos"].append(_video(scene, number + 1, name))
+            for kind in ("images", "masks"):
+                (folder / kind / name).mkdir(parents=True, exist_ok=True)
+            for frame in scene:
+                _write_pictures(folder, name, frame)
+                _annotate(coco, name, frame)
+                report(len(coco["images"]), total, f"{name}/{frame.index}")
+                book.write_after(PAUSE_S)
+            book.write_after(0.0)
+    finally:
+        book.write()
     return {key: len(coco[key]) for key in ("videos", "images", "annotations")}
+
+
+class _Book:
+    """The annotations on disk; the file there is whole at any time."""
+
+    def __init__(self, path: Path, coco: dict[str, Any]) -> None:
+        self._path, self._coco = path, coco
+        self.write()
+
+    def write(self) -> None:
+        start = time.monotonic()
+        part = self._path.with_name(f".{self._path.name}.part")
+        part.write_text(json.dumps(self._coco, allow_nan=False) + "\n", encoding="utf-8")
+        part.replace(self._path)
+        self._written = time.monotonic()
+        self._cost = self._written - start
+
+    def write_after(self, pause_s: float) -> None:
+        """Write if the last time is that long ago, and writing would not take too large a share."""
+        if time.monotonic() - self._written >= max(pause_s, self._cost / SHARE):
+            self.write()
+
+
+def _remove_belts(folder: Path) -> None:
+    """Take away the pictures and masks of an earlier run, and nothing else."""
+    for kind, ending in (("images", ".jpg"), ("masks", ".png")):
+        for belt in (folder / kind).glob("belt_*"):
+            if not re.fullmatch(r"belt_\d{3,}", belt.name) or belt.is_symlink():
+                continue
+            for path in belt.glob(f"*{ending}"):
+                if path.stem.isdecimal():
+                    path.unlink()
+            if not any(belt.iterdir()):
+                belt.rmdir()
 
 
 def _video(scene: BeltScene, identity: int, name: str) -> dict[str, Any]:
