@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
-from small_belts import results_of, write_belts
+from small_belts import DarkFinder, results_of, write_belts
 from typer.testing import CliRunner
 
 from fissura.cli import app
 from fissura.evaluate import EvaluateSettings, evaluate
-from fissura.types import InputError
+from fissura.evaluate.boxes.evaluation import true_boxes
+from fissura.evaluate.boxes.pictures import Outcome, draw_outcome, write_pictures
+from fissura.evaluate.boxes.scoring import System
+from fissura.evaluate.scoring import Choice
+from fissura.metrics.detection import FoundBoxes, match
+from fissura.types import InputError, Keyframe
 
 FEW = EvaluateSettings(resamples=0)
 
@@ -53,3 +61,43 @@ def test_missing_frames_may_be_left_out(belts: Path, truth: Path) -> None:
     data = json.loads(taken.stdout)["data"]
     assert data["pictures"] == 9
     assert [text for text in data["notices"] if "b/2.png" in text]
+
+
+def test_names_that_look_alike_keep_files_of_their_own(belts: Path) -> None:
+    class Named(DarkFinder):
+        def __init__(self, name: str) -> None:
+            self.card = dataclasses.replace(DarkFinder.card, name=name)
+
+    names = ("a b", "a_b", "A b", "é", "ü", "x" * 400)
+    report = score([Named(name) for name in names], belts)
+    stored = [name for name in report["files"] if name.startswith("detections")]
+    assert len({name.lower() for name in stored}) == 6
+    assert all((belts.parent / "out" / name).is_file() for name in stored)
+
+
+@pytest.mark.parametrize("names", [("a/b", "a_b"), ("v" * 400, "nul\0"), ("..", "/")])
+def test_pictures_of_sequences_with_odd_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    cv2.imwrite(str(tmp_path / "x.png"), np.full((48, 64, 3), 90, np.uint8))
+    none = np.zeros((0, 4), np.float32)
+    frames = [
+        Keyframe((tmp_path / "x.png",), name, 0, place, (48, 64), none, ())
+        for place, name in enumerate(names)
+    ]
+    files = write_pictures(tmp_path / "out", frames, [shown_of(np.zeros((0, 4)), 2)], [None], 2)
+    assert len(set(files)) == 2
+    assert all((tmp_path / "out" / name).is_file() for name in files)
+
+
+@pytest.mark.parametrize("far", [9e8, 1e300])
+def test_boxes_far_outside_a_picture_are_drawn_as_far_as_it_reaches(far: float) -> None:
+    boxes = np.array([[-far, 10, 2 * far, far], [5, 5, far, 5]])
+    none = np.zeros((0, 4))
+    panel = draw_outcome(np.zeros((48, 64, 3), np.uint8), Outcome(none, none, none, boxes), "x")
+    assert tuple(panel[26 + 100, 300]) == (255, 214, 0)  # the upper edge of the first
+
+
+def shown_of(boxes: Any, images: int) -> System:
+    zeros = np.zeros(len(boxes), np.intp)
+    found = FoundBoxes(zeros, zeros, np.asarray(boxes, float), np.full(len(boxes), 0.9))
+    empty = Keyframe((Path("x"),), "s", 0, 1, (48, 64), np.zeros((0, 4), np.float32), ())
+    return System("x", match(true_boxes([empty], ["crack"]), found, images), Choice(0.5, "f", ""))

@@ -13,6 +13,7 @@ import numpy as np
 from fissura.datasets.sequences import Sequences, open_sequences
 from fissura.evaluate.boxes import report
 from fissura.evaluate.boxes.compare import compare
+from fissura.evaluate.boxes.naming import file_names
 from fissura.evaluate.boxes.pictures import write_pictures
 from fissura.evaluate.boxes.protocols import BoxProtocol
 from fissura.evaluate.boxes.results import category_names, write_results
@@ -208,9 +209,10 @@ def _write_extras(
 ) -> list[str]:
     """The best boxes of what was computed as COCO results, and the pictures asked for."""
     files = []
-    for source, system in zip(sources, systems, strict=True):
+    names = file_names(system.label for system in systems)
+    for source, system, name in zip(sources, systems, names, strict=True):
         if source.engine is not None:
-            path = Path("detections") / f"{report.file_name(system.label)}.json"
+            path = Path("detections") / f"{name}.json"
             write_results(out / path, system.matches.found, data, job.classes)
             files.append(path.as_posix())
     if job.settings.pictures:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fissura.datasets.sequences import read_clip
 from fissura.decode import box_outputs, resample, sigmoid
 from fissura.engines import Engine
+from fissura.evaluate.boxes.naming import file_names
 from fissura.evaluate.boxes.scoring import FIXED_SCORE, System
 from fissura.letterbox import Letterbox, fit_clip
 from fissura.metrics.detection import Values
@@ -77,10 +78,16 @@ def draw_outcome(image: UInt8Image, found: Outcome, title: str) -> UInt8Image:
         (found.partial, FOUND),
         (found.false, FALSE),
     ):
-        for x, y, w, h in boxes * scale:
-            corners = (round(x), round(y)), (round(x + w), round(y + h))
-            cv2.rectangle(panel, *corners, colour, 2, cv2.LINE_AA)
+        for left, top, right, bottom in _drawable(boxes * scale, height):
+            cv2.rectangle(panel, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
     return _titled(panel, title)
+
+
+def _drawable(boxes: Values, height: int) -> NDArray[np.int32]:
+    """Corners of xywh in whole pixels, at most a line's width outside a panel of that height."""
+    xyxy = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    ends = np.array([PANEL_WIDTH, height] * 2) + STRIP
+    return np.asarray(np.clip(xyxy, -STRIP, ends).round(), np.int32)
 
 
 def heat_map(
@@ -146,10 +153,11 @@ def write_pictures(
     """A JPEG per chosen key frame, see `_sheet`; their names."""
     files = []
     (out / "pictures").mkdir(parents=True, exist_ok=True)
-    for place in choose_pictures(keyframes, systems, count):
-        keyframe = keyframes[place]
+    places = choose_pictures(keyframes, systems, count)
+    chosen = [keyframes[place] for place in places]
+    stems = file_names(f"{one.sequence}_{one.number:06d}" for one in chosen)
+    for place, keyframe, stem in zip(places, chosen, stems, strict=True):
         sheet = _sheet(keyframe, place, systems, engines)
-        stem = f"{keyframe.sequence}_{keyframe.number:06d}".replace("/", "_")
         name = f"pictures/{stem}.jpg"
         options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         (out / name).write_bytes(cv2.imencode(".jpg", sheet[..., ::-1], options)[1].tobytes())

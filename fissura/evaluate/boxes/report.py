@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -162,11 +161,6 @@ def summary(reports: Mapping[str, Report]) -> list[Report]:
         for row in report["results"]
         if row["class"] == "all"
     ]
-
-
-def file_name(label: str) -> str:
-    """A name that every file system takes."""
-    return re.sub(r"[^\w.+-]+", "_", label, flags=re.ASCII).strip("._") or "system"
 
 
 def _title(report: Report) -> list[str]:
