@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fissura.types import InputError
+
 Boxes = NDArray[np.float32]
 Severity = Literal["error", "warning", "note"]
 
 SLACK = 1.0
 """Pixels by which a box may reach beyond its picture before it is mentioned."""
+
+
+MAX_PX = 1_000_000
+"""Sides of pictures and coordinates of boxes beyond it are refused."""
+
+MAX_ID = 2**62
+"""Ids are kept as 64-bit integers."""
+
+MAX_PICTURES, MAX_BOXES = 250_000, 500_000
+"""Most of one annotation file."""
+
+KEPT = 100
+"""Faults of one kind in one file that are kept; the others are counted.
+
+Of files that are not there all are kept: which of them matter depends on the split.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,20 +68,65 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with an annotation file (`source`) or with one of its pictures."""
+    """Something wrong with an annotation file (`source`) or with one of its pictures.
+
+    `mend` is what to do about this one where its kind does not say it, `more` how many alike were
+    found but not kept.
+    """
 
     kind: str
     source: Path
     what: str
     picture: Path | None = None
+    mend: str = ""
+    more: int = 0
 
-    def __str__(self) -> str:
-        return f"{self.source}: {self.what}; {KINDS[self.kind].then}"
+
+def plain(name: str) -> str:
+    """The name; ValueError if it would write anything but words to a terminal or a file."""
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise ValueError("has control characters")
+    return name
 
 
-@dataclass(frozen=True)
+def unreadable(path: Path, error: InputError) -> Fault:
+    """The fault of an annotation file that was refused as a whole; the error says the mend."""
+    what, _, mend = str(error).removeprefix(f"{path}: ").rpartition("; ")
+    return Fault("bad_annotations", path, what or mend, mend=mend if what else "")
+
+
+class Faults:
+    """Faults while a set is read: of each kind in each file a few, then a count."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, Path], list[Fault]] = {}
+        self._more: Counter[tuple[str, Path]] = Counter()
+
+    def append(self, fault: Fault) -> None:
+        """One more."""
+        known = self._kept.setdefault((fault.kind, fault.source), [])
+        if len(known) < KEPT or fault.kind == "missing_frame":
+            known.append(fault)
+        else:
+            self._more[fault.kind, fault.source] += 1
+
+    def extend(self, faults: Iterable[Fault]) -> None:
+        """Several more."""
+        for fault in faults:
+            self.append(fault)
+
+    def all(self) -> tuple[Fault, ...]:
+        """What was kept, by kind and file; the first of each knows how many more there were."""
+        return tuple(
+            replace(fault, more=self._more[key]) if place == 0 else fault
+            for key, known in self._kept.items()
+            for place, fault in enumerate(known)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class BoxPicture:
     """An annotated picture before it is read.
 
@@ -127,16 +192,22 @@ def box_fault(xyxy: Sequence[float], size_hw: tuple[int, int] | None) -> tuple[s
     return None
 
 
-def told(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """One sentence for every kind of fault in a file, with the first of them and their number."""
+def alike(faults: Iterable[Fault]) -> list[tuple[list[Fault], str, str]]:
+    """Faults of one kind in one file, words for the first and their number, and the mend."""
     grouped: dict[tuple[str, Path], list[Fault]] = {}
     for fault in faults:
         grouped.setdefault((fault.kind, fault.source), []).append(fault)
-    return tuple(
-        f"{first.source}: {first.what}{_more(len(rest))}; {KINDS[first.kind].then}"
-        for first, *rest in grouped.values()
-    )
+    return [
+        (known, known[0].what + _more(known), known[0].mend or KINDS[known[0].kind].then)
+        for known in grouped.values()
+    ]
 
 
-def _more(count: int) -> str:
+def told(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """One sentence for every kind of fault in a file, with the first of them and their number."""
+    return tuple(f"{known[0].source}: {words}; {mend}" for known, words, mend in alike(faults))
+
+
+def _more(known: Sequence[Fault]) -> str:
+    count = len(known) - 1 + sum(fault.more for fault in known)
     return f" (and {count} more alike)" if count else ""

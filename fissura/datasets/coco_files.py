@@ -8,9 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import FailFast, Field
+from pydantic import AfterValidator, ConfigDict, FailFast, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from fissura.datasets.boxes import BoxSet, Fault
+from fissura.datasets.boxes import (
+    MAX_BOXES,
+    MAX_ID,
+    MAX_PICTURES,
+    MAX_PX,
+    BoxSet,
+    Fault,
+    Faults,
+    plain,
+    unreadable,
+)
 from fissura.datasets.documents import Document, looks_like, read_json
 from fissura.datasets.frame_names import look_numbered
 from fissura.datasets.gathering import Entry, Gathering, NamedBox, side_of
@@ -22,46 +33,61 @@ NAMES = ("annotations*.json", "instances*.json", "*coco*.json")
 FOLDER = "annotations"
 
 
-class Category(Document):
+# A large file has many of these: slots and no record of what was set halve the memory.
+_row = pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(allow_inf_nan=False))
+
+Id = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
+Pixels = Annotated[int, Field(ge=1, le=MAX_PX)]
+Coordinate = Annotated[float, Field(ge=-MAX_PX, le=MAX_PX)]
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(plain)]
+
+
+@_row
+class Category:
     """One class."""
 
-    id: int
-    name: str = Field(min_length=1, max_length=200)
+    id: Id
+    name: Label
 
 
-class Video(Document):
+@_row
+class Video:
     """One sequence."""
 
-    id: int
-    name: str | None = Field(default=None, max_length=1000)
+    id: Id
+    name: Annotated[str, Field(max_length=200), AfterValidator(plain)] | None = None
 
 
-class Image(Document):
+@_row
+class Image:
     """One picture; with `video_id` it is frame `frame_id` of that video."""
 
-    id: int
-    file_name: str = Field(min_length=1, max_length=4096)
-    width: int | None = Field(default=None, ge=1)
-    height: int | None = Field(default=None, ge=1)
-    video_id: int | None = None
-    frame_id: int | None = Field(default=None, ge=0)
+    id: Id
+    file_name: Annotated[str, Field(min_length=1, max_length=4096)]
+    width: Pixels | None = None
+    height: Pixels | None = None
+    video_id: Id | None = None
+    frame_id: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
 
 
-class Annotation(Document):
+@_row
+class Annotation:
     """One box: `bbox` left, top, width, height."""
 
-    id: int | None = None
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
+    image_id: Id
+    category_id: Id
+    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+    id: Id | None = None
     iscrowd: int = 0
 
 
 class Coco(Document):
     """The parts of a COCO file that say where boxes are."""
 
-    images: Annotated[list[Image], FailFast()]
-    annotations: Annotated[list[Annotation], FailFast()] = Field(default_factory=list)
+    images: Annotated[list[Image], FailFast(), Field(max_length=MAX_PICTURES)]
+    annotations: Annotated[list[Annotation], FailFast(), Field(max_length=MAX_BOXES)] = Field(
+        default_factory=list
+    )
     categories: Annotated[list[Category], FailFast()]
     videos: Annotated[list[Video] | None, FailFast()] = None
 
@@ -110,12 +136,11 @@ def read_coco(root: Path, folders: bool, renamed: Mapping[str, str] | None = Non
         try:
             sources.append(Source(path, read_json(path, Coco)))
         except InputError as error:
-            text = str(error).removeprefix(f"{path}: ")
-            gathered.faults.append(Fault("bad_annotations", path, text))
+            gathered.faults.append(unreadable(path, error))
     names = _video_names(sources)
     for source in sources:
         gathered.add(source.path, list(_entries(source, names, other, gathered.faults)))
-    gathered.faults += [] if folders else _unordered(sources)
+    gathered.faults.extend([] if folders else _unordered(sources))
     known = {
         one.path: {id_: other.get(name, name) for id_, name in one.names.items()} for one in sources
     }
@@ -127,7 +152,7 @@ def _entries(
     source: Source,
     videos: Mapping[tuple[Path, int], str],
     renamed: Mapping[str, str],
-    faults: list[Fault],
+    faults: Faults,
 ) -> Iterator[Entry]:
     boxes = _boxes(source, renamed, faults)
     seen: set[int] = set()
@@ -148,7 +173,7 @@ def _entries(
 
 
 def _video(
-    source: Source, image: Image, videos: Mapping[tuple[Path, int], str], faults: list[Fault]
+    source: Source, image: Image, videos: Mapping[tuple[Path, int], str], faults: Faults
 ) -> tuple[str, int] | None:
     if image.video_id is None:
         return None
@@ -160,13 +185,11 @@ def _video(
     return name, image.frame_id
 
 
-def _boxes(
-    source: Source, renamed: Mapping[str, str], faults: list[Fault]
-) -> dict[int, list[NamedBox]]:
+def _boxes(source: Source, renamed: Mapping[str, str], faults: Faults) -> dict[int, list[NamedBox]]:
     """Boxes of every image id."""
     found: dict[int, list[NamedBox]] = defaultdict(list)
     names, known = source.names, {image.id for image in source.coco.images}
-    faults += _doubles(source)
+    faults.extend(_doubles(source))
     for place, one in enumerate(source.coco.annotations):
         words = f"annotation {place if one.id is None else one.id}"
         if one.image_id not in known:

@@ -10,10 +10,12 @@ from xml.parsers import expat
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fissura.datasets.layout import decoded
 from fissura.types import InputError
 
 MAX_JSON_BYTES = 64_000_000
 MAX_XML_BYTES = 1_000_000
+MAX_TEXT_BYTES = 32_000_000
 REACH = 65_536
 
 
@@ -58,6 +60,11 @@ def read_xml(path: Path) -> Element:
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise InputError(f"{path}: is no XML ({error}); make it anew") from error
     return builder.close()
+
+
+def read_text(path: Path) -> str:
+    """A text list of boxes, a byte order mark taken off."""
+    return decoded(path, _read(path, MAX_TEXT_BYTES))
 
 
 def looks_like(path: Path, word: bytes) -> bool:

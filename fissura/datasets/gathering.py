@@ -15,10 +15,12 @@ from fissura.datasets.boxes import (
     BoxPicture,
     BoxSet,
     Fault,
+    Faults,
     Frames,
     as_array,
     box_fault,
 )
+from fissura.datasets.clips import header_size
 from fissura.datasets.frame_names import frame_number, look_numbered
 from fissura.datasets.layout import SIDES
 from fissura.datasets.picture_files import PictureFiles, Placing
@@ -32,7 +34,7 @@ NamedBox = tuple[str, Xyxy, str]
 Sides = defaultdict[str, defaultdict[str, list[BoxPicture]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What an annotation file says of one picture; `boxes` are (words for it, xyxy, label)."""
 
@@ -53,7 +55,7 @@ class Gathering:
     def __init__(self, root: Path, folders: bool) -> None:
         self.root, self.folders = root, folders
         self.files = PictureFiles(root)
-        self.faults: list[Fault] = []
+        self.faults = Faults()
         self._pictures: list[BoxPicture] = []
         self._sources: dict[Path, Path] = {}
         self._missing: set[Path] = set()
@@ -82,10 +84,11 @@ class Gathering:
             return
         self._sources[path] = source
         if not there:
-            below = path.relative_to(self.root).as_posix()
+            below = "/".join(path.parts[len(self.root.parts) :])
             self._missing.add(path)
             self.faults.append(Fault("missing_frame", source, f"{below} is not there", path))
-        good = [box for box in entry.boxes if self._sound(source, path, box, entry.size_hw)]
+        size_hw = entry.size_hw or (_header(path) if there and entry.boxes else None)
+        good = [box for box in entry.boxes if self._sound(source, path, box, size_hw)]
         sequence, number = entry.video or self._in_folder(path)
         picture = BoxPicture(
             path,
@@ -93,7 +96,7 @@ class Gathering:
             sequence,
             number,
             entry.image_id,
-            entry.size_hw,
+            size_hw,
             as_array([xyxy for _, xyxy, _ in good]),
             tuple(label for _, _, label in good),
             side,
@@ -129,11 +132,11 @@ class Gathering:
         pictures = self._pictures
         frames = self._frames(pictures)
         listed = _of_pictures(splits or {}, pictures)
-        self.faults += _unknown_names(splits or {}, pictures, self.root)
-        self.faults += _gaps(frames, self._sources)
-        self.faults += _numbered_stills(pictures, self._sources) if self.folders else ()
+        self.faults.extend(_unknown_names(splits or {}, pictures, self.root))
+        self.faults.extend(_gaps(frames, self._sources))
+        self.faults.extend(_numbered_stills(pictures, self._sources) if self.folders else ())
         name = self.root.resolve().name
-        self.faults += _split_by_frame(name, pictures, listed, self._sources)
+        self.faults.extend(_split_by_frame(name, pictures, listed, self._sources))
         return BoxSet(
             name,
             self.root,
@@ -142,7 +145,7 @@ class Gathering:
             frames,
             frozenset(self._missing),
             tuple(path for path in self.files if path not in self._sources),
-            tuple(self.faults),
+            self.faults.all(),
             listed,
         )
 
@@ -173,6 +176,14 @@ class Gathering:
         what = f"{path.name} and {other.name} are both frame {number} of {sequence}"
         source = self._sources.get(path) or self._sources[other]
         self.faults.append(Fault("doubled_frame", source, what, path))
+
+
+def _header(path: Path) -> tuple[int, int] | None:
+    """The picture's own size; a damaged one is named when it is read."""
+    try:
+        return header_size(path)
+    except InputError:
+        return None
 
 
 def side_of(path: Path) -> str | None:

@@ -85,9 +85,9 @@ class PictureFiles:
         """The file, or where it should be, and whether it is there."""
         parts = placing.apply(split_path(text)[0])
         wanted = self.root.joinpath(*parts)
-        found = self._files.get(_key(parts), ())
-        if wanted in found or not found:
-            return wanted, wanted in found
+        found = self._files.get(_key(parts))
+        if not found or wanted in found:
+            return wanted, bool(found)
         if len(found) > 1:
             names = " and ".join(path.name for path in found[:2])
             raise InputError(f"'{shown(text)}' may mean {names}")
@@ -106,13 +106,15 @@ class PictureFiles:
 
     def name(self, path: Path) -> str:
         """Path below the picture folder without suffix, as lists of names have it."""
-        parts = path.relative_to(self.root).with_suffix("").parts
+        parts = _key(path.parts[len(self.root.parts) :])
         return "/".join(parts[1:] if len(parts) > 1 and parts[0] == PICTURES else parts)
 
 
 def _key(parts: Parts) -> Parts:
     """The parts with the file's suffix taken off."""
-    return (*parts[:-1], Path(parts[-1]).stem)
+    name = parts[-1]
+    dot = name.rfind(".")
+    return (*parts[:-1], name[:dot] if 0 < dot < len(name) - 1 else name)
 
 
 def _common(one: Parts, other: Parts) -> int:

@@ -6,12 +6,11 @@ pictures are sequences; a picture without an XML file is a frame but has no trut
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from fissura.datasets.boxes import BoxSet, Fault
+from fissura.datasets.boxes import MAX_PX, BoxSet, Fault, Faults, plain, unreadable
 from fissura.datasets.documents import looks_like, read_xml
 from fissura.datasets.gathering import Entry, Gathering, NamedBox
 from fissura.datasets.layout import files_below, read_lines
@@ -21,6 +20,7 @@ from fissura.types import InputError
 FOLDERS = ("Annotations", "annotations", "xml")
 PICTURES = ("JPEGImages", "images", "")
 LISTS = "ImageSets/Main"
+MAX_NAME = 200
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -38,8 +38,7 @@ def read(folder: Path) -> BoxSet:
         try:
             entry = _entry(path, number, gathered)
         except InputError as error:
-            what = str(error).removeprefix(f"{path}: ")
-            gathered.faults.append(Fault("bad_annotations", path, what))
+            gathered.faults.append(unreadable(path, error))
             continue
         entries.append((path, entry))
         classes.update(dict.fromkeys(label for _, _, label in entry.boxes))
@@ -97,18 +96,27 @@ def _picture(path: Path, root: Element, gathered: Gathering) -> str:
     return "/".join((home, *inner[:-1], named.replace("\\", "/").rpartition("/")[2]))
 
 
-def _boxes(path: Path, root: Element, faults: list[Fault]) -> Iterator[NamedBox]:
+def _boxes(path: Path, root: Element, faults: Faults) -> Iterator[NamedBox]:
     for place, found in enumerate(root.iter("object"), 1):
         label = (found.findtext("name") or "").strip()
         values = [_number(found, f"bndbox/{side}") for side in SIDES]
         numbers = [value for value in values if value is not None]
         where = f"object {place}"
-        if not label or len(label) > 200:
-            faults.append(Fault("unknown_category", path, f"{where} has no name"))
+        if not _is_name(label):
+            what = f"{where} has no name of at most {MAX_NAME} letters"
+            faults.append(Fault("unknown_category", path, what))
         elif len(numbers) < len(SIDES):
-            faults.append(Fault("bad_box", path, f"{where} lacks one of {', '.join(SIDES)}"))
+            what = f"{where} lacks one of {', '.join(SIDES)}, or it is beyond {MAX_PX}"
+            faults.append(Fault("bad_box", path, what))
         else:
             yield where, (numbers[0], numbers[1], numbers[2], numbers[3]), label
+
+
+def _is_name(label: str) -> bool:
+    try:
+        return 0 < len(plain(label)) <= MAX_NAME
+    except ValueError:
+        return False
 
 
 def _number(found: Element, tag: str) -> float | None:
@@ -117,4 +125,4 @@ def _number(found: Element, tag: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and abs(value) < 1e9 else None
+    return value if abs(value) <= MAX_PX else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fissura.datasets import DATASETS, find_parts
-from fissura.datasets.boxes import KINDS, BoxSet, Fault
+from fissura.datasets.boxes import KINDS, BoxSet, alike
 from fissura.datasets.check.files import Known, Say
 from fissura.datasets.check.finding import Finding
 from fissura.datasets.layout import SIDES, Part
@@ -57,14 +57,10 @@ def _part(one: BoxSet) -> Part:
 
 def box_faults(one: BoxSet, known: Known, say: Say) -> Iterator[Finding]:
     """Everything that reading the annotations found, and sizes that the files contradict."""
-    grouped: dict[tuple[str, Path], list[Fault]] = {}
-    for fault in one.faults:
-        grouped.setdefault((fault.kind, fault.source), []).append(fault)
-    for (kind, source), faults in grouped.items():
+    for faults, words, mend in alike(one.faults):
+        kind, source = faults[0].kind, faults[0].source
         files = list(dict.fromkeys(fault.picture or source for fault in faults))
-        more = f" (and {len(faults) - 1} more alike)" if len(faults) > 1 else ""
-        message = f"{faults[0].what}{more}, by {source.name}; {KINDS[kind].then}"
-        yield say(kind, KINDS[kind].severity, files, message)
+        yield say(kind, KINDS[kind].severity, files, f"{words}, by {source.name}; {mend}")
     yield from _sizes(one, known, say)
     if one.unlisted:
         message = f"{len(one.unlisted)} pictures have no entry in the annotations"
