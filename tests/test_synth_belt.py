@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fissura.datasets.check import check
 from fissura.datasets.sequences import open_sequences
 from fissura.synth import BeltFrame, BeltScene, BeltSeries, write_belts
 from fissura.synth.belt_camera import place_camera
+from fissura.synth.belt_marks import Mark, plan_marks
 from fissura.synth.belt_style import CHOICES
 from fissura.synth.belt_texture import smear
 from fissura.types import InputError, SettingError
@@ -227,6 +229,29 @@ def test_pixels_and_places_on_the_belt_agree(seed: int, view: str) -> None:
     ys, xs = np.nonzero(inside)
     assert inside.mean() > 0.3
     assert np.abs(camera.seen(belt) - np.stack([xs + 0.5, ys + 0.5], axis=1)).max() < 0.05
+
+
+def marks(length_m: float, seed: int) -> list[Mark]:
+    return plan_marks(length_m, 1.0, 0.02, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_splices_lie_evenly_all_along_a_belt(seed: int) -> None:
+    for length in (12.0, 45.0, 300.0, 2000.0):
+        places = [m.s for m in marks(length, seed) if m.kind in ("vulcanised", "fasteners")]
+        steps = np.diff([*places, length])
+        assert places[0] == 0
+        assert steps == pytest.approx(length / len(places))
+        assert length < 60 or 19 < steps[0] < 42
+
+
+def test_rain_adds_water_and_leaves_everything_else_where_it_is() -> None:
+    dry, wet = (scene(5, weather=weather) for weather in ("dry", "rain"))
+    assert dry.defects == wet.defects
+    assert dry.style.texture == wet.style.texture
+    kinds = [Counter(mark.kind for mark in belt.marks) for belt in (dry, wet)]
+    assert kinds[1]["water"] > kinds[0]["water"]
+    assert set(dry.marks) <= set(wet.marks)
 
 
 def test_long_belts_need_no_more_memory() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fissura.synth.belt_camera import BeltMaps, place_camera
 from fissura.synth.belt_defects import Defect
+from fissura.synth.belt_marks import Mark
 from fissura.synth.belt_paint import LEVELS, BeltPaint, Scale
 from fissura.synth.belt_setting import light_on_belt, surround
 from fissura.synth.belt_style import BeltStyle, draw_style
@@ -91,6 +92,11 @@ class BeltScene:
     def defects(self) -> list[Defect]:
         """All cracks and holes of the belt."""
         return self._paint.defects
+
+    @property
+    def marks(self) -> list[Mark]:
+        """What lies on the belt and is no damage, its splices among it."""
+        return self._paint.marks
 
     def _painted_belt(self, maps: BeltMaps) -> BeltPaint:
         finest = float(np.quantile(maps.step_m[maps.share > 0], 0.08))

@@ -17,7 +17,14 @@ MarkKind = Literal["scratch", "stain", "water", "repair", "vulcanised", "fastene
 PER_METRE: dict[MarkKind, float] = {"scratch": 1.6, "stain": 0.5, "water": 0.25, "repair": 0.04}
 """Usual number of each per square metre of belt."""
 
+WET: tuple[MarkKind, ...] = ("water", "stain")
+
+REACH_M: dict[MarkKind, float] = {"scratch": 0.35, "stain": 0.25, "water": 1.1, "repair": 0.3}
+
 SPLICE_REACH_M = 0.55
+
+SECTION_M = (20.0, 40.0)
+"""Length of belt between two splices: its shortest is taken more often than any other."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +39,40 @@ class Mark:
 
 
 def plan_marks(
-    length_m: float, width_m: float, density: float, wet: bool, rng: np.random.Generator
+    length_m: float, width_m: float, density: float, rng: np.random.Generator
 ) -> list[Mark]:
-    """Scatter marks over a belt and lay its splices; the first one is at 0."""
+    """Scatter marks over a belt and lay its splices evenly; the first one is at 0."""
     found = []
     for kind, usual in PER_METRE.items():
-        often = 3.0 if wet and kind in ("water", "stain") else 1.0
-        reach = {"scratch": 0.35, "stain": 0.25, "water": 1.1, "repair": 0.3}[kind]
-        for u, s in rng.random((rng.poisson(usual * density * often * length_m * width_m), 2)):
-            seed = int(rng.integers(2**31))
-            found.append(Mark(kind, float((u - 0.5) * width_m), float(s * length_m), reach, seed))
+        count = usual * density * length_m * width_m
+        found += _scattered(kind, count, (length_m, width_m), rng)
     joint: MarkKind = "fasteners" if rng.random() < 0.4 else "vulcanised"
-    for part in range(max(1, round(length_m / rng.uniform(8, 40)))):
-        s = part * length_m / max(1, round(length_m / 20))
-        if s < length_m - 1.2:
-            found.append(Mark(joint, 0.0, float(s), SPLICE_REACH_M, int(rng.integers(2**31))))
+    section = max(SECTION_M[0], rng.uniform(8, SECTION_M[1]))
+    splices = max(1, round(length_m / section))
+    for s in np.arange(splices) * length_m / splices:
+        found.append(Mark(joint, 0.0, float(s), SPLICE_REACH_M, int(rng.integers(2**31))))
+    return found
+
+
+def plan_wet_marks(
+    length_m: float, width_m: float, density: float, rng: np.random.Generator
+) -> list[Mark]:
+    """Water and stains that rain adds to the usual ones."""
+    size = (length_m, width_m)
+    usual = {kind: PER_METRE[kind] * density * length_m * width_m for kind in WET}
+    return [
+        mark for kind, count in usual.items() for mark in _scattered(kind, 2 * count, size, rng)
+    ]
+
+
+def _scattered(
+    kind: MarkKind, count: float, size_m: tuple[float, float], rng: np.random.Generator
+) -> list[Mark]:
+    found = []
+    for u, s in rng.random((rng.poisson(count), 2)):
+        seed = int(rng.integers(2**31))
+        place = (float((u - 0.5) * size_m[1]), float(s * size_m[0]))
+        found.append(Mark(kind, *place, REACH_M[kind], seed))
     return found
 
 

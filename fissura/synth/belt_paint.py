@@ -20,7 +20,7 @@ from fissura.synth.belt_defects import (
     rasterise,
     shape_of,
 )
-from fissura.synth.belt_marks import draw_mark, plan_marks
+from fissura.synth.belt_marks import draw_mark, plan_marks, plan_wet_marks
 from fissura.synth.belt_style import BeltStyle
 from fissura.synth.belt_texture import BeltSurface, draw_look, smear
 from fissura.types import FloatMap, UInt8Image
@@ -68,12 +68,13 @@ class BeltPaint:
         self._through = self._inside if not shines_through else np.array([0.75, 0.78, 0.8])
         usual = rng.poisson(style.cracks_per_frame * self.length_m / scale.visible_m)
         self.defects = plan_defects(usual, self.length_m, style, rng)
-        self._marks = plan_marks(
-            self.length_m, style.width_m, style.decoys, style.weather == "rain", rng
-        )
+        self.marks = plan_marks(self.length_m, style.width_m, style.decoys, rng)
+        if style.weather == "rain":  # from numbers of its own, so that the rest stays where it is
+            wet = np.random.default_rng([seed, 33])
+            self.marks += plan_wet_marks(self.length_m, style.width_m, style.decoys, wet)
         self._places = np.array([d.s for d in self.defects])
-        self._mark_places = np.array([m.s for m in self._marks])
-        self._mark_reach = np.array([m.reach for m in self._marks])
+        self._mark_places = np.array([m.s for m in self.marks])
+        self._mark_reach = np.array([m.reach for m in self.marks])
         self._pieces: Pieces = OrderedDict()
         self._shapes: dict[int, Shape] = {}
         self._outlines: OrderedDict[tuple[int, float], list[Float64]] = OrderedDict()
@@ -129,7 +130,7 @@ class BeltPaint:
         rows = self._surface.paint(first, self.rows + 2 * margin)
         middle = ((number % self.count) + 0.5) * self.piece_m
         for k, away in self._around(self._mark_places, middle, self._mark_reach):
-            patch = draw_mark(self._marks[k], self.ppm, self.width)
+            patch = draw_mark(self.marks[k], self.ppm, self.width)
             top = round((middle + away) * self.ppm) - patch.cover.shape[0] // 2 - first
             for part, cover in _overlap(rows, replace(patch, top=top)):
                 np.multiply(part, (1 + cover)[..., None], out=part)
