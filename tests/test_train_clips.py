@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ torch = pytest.importorskip("torch")
 from belt_set import write_belt_set  # noqa: E402
 from tiny_detector import SINGLE, config  # noqa: E402
 
+from fissura.config import dump_yaml  # noqa: E402
 from fissura.models.building import build_network  # noqa: E402
 from fissura.train.clips import TrainingClips, load_clips  # noqa: E402
 from fissura.train.config import SequenceSettings  # noqa: E402
 from fissura.train.detect import box_score  # noqa: E402
 from fissura.train.distributed import Team  # noqa: E402
+from fissura.train.loop import train  # noqa: E402
 from fissura.train.work import prepare  # noqa: E402
 from fissura.types import InputError  # noqa: E402
 
@@ -109,3 +112,44 @@ def test_silence_counts_as_nothing_found() -> None:
     assert box_score([none], truth).found_nothing
     assert not box_score([wrong], truth).found_nothing
     assert not box_score([(boxes, np.array([0.2], np.float32), np.array([0]))], truth).found_nothing
+
+
+def test_a_resumed_run_needs_the_frames_that_it_began_with(root: Path, tmp_path: Path) -> None:
+    settings = config(root, **SINGLE)
+    train(settings, tmp_path / "run", stop_at=2)
+    images = root / "belt" / "images"
+    shutil.copy(images / "belt_1" / "1.png", images / "belt_1" / "2.png")
+
+    def one_more(document: dict[str, Any]) -> None:
+        last = next(one for one in document["images"] if one["file_name"].endswith("belt_1/1.png"))
+        more = {"id": 999, "frame_id": 2, "file_name": "images/belt_1/2.png"}
+        document["images"].append(last | more)
+
+    before = (root / "belt" / "annotations.json").read_text("utf-8")
+    change(root, one_more)
+    with pytest.raises(InputError, match=r"frames of data\.sets are no longer those .*last\.pt"):
+        train(settings, tmp_path / "run", resume=True)
+    (root / "belt" / "annotations.json").write_text(before, "utf-8")
+    train(settings, tmp_path / "run", resume=True)
+
+
+def test_a_resumed_run_needs_its_settings_but_no_warm_start(root: Path, tmp_path: Path) -> None:
+    started = tmp_path / "start.safetensors"
+    first = train(config(root, **SINGLE, validate_every=1), tmp_path / "first", stop_at=1)
+    shutil.copy(first, started)
+    settings = config(root, **SINGLE, warm_start=[str(started)])
+    train(settings, tmp_path / "run", stop_at=2)
+    started.unlink()
+    train(settings, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"config\.yaml is not there"):
+        train(settings, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("state", [[1], {"network": 1}, {"network": {}, "average": []}, 7])
+def test_a_last_state_that_is_none_is_refused(root: Path, tmp_path: Path, state: Any) -> None:
+    settings = config(root, **SINGLE)
+    (tmp_path / "config.yaml").write_text(dump_yaml(settings), "utf-8")
+    torch.save(state, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt"):
+        train(settings, tmp_path, resume=True)

@@ -61,6 +61,7 @@ class RunState:
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
     empty_validations: int = 0
+    data: str = ""
 
     def save(self, path: Path) -> None:
         """Write everything that a resumed run needs."""
@@ -73,23 +74,30 @@ class RunState:
             "best": self.best,
             "empty_validations": self.empty_validations,
             "torch_rng": torch.get_rng_state(),
+            "data": self.data,
         }
         save_checkpoint(path, state)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of the same experiment."""
+        """Continue from a checkpoint of the same experiment on the same data."""
         state = load_checkpoint(path)
         try:
+            data = state.get("data", self.data)  # runs begun before this was stored have none
             self.network.load_state_dict(state["network"])
             self.average.network.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
+            self.empty_validations = int(state["empty_validations"])
+            # Runs begun before there was a score of pictures keep their best in another entry.
+            self.best = dict(state.get("best", {"f1": state.get("best_f1", -1.0)}))
+            torch.set_rng_state(state["torch_rng"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(f"{path} belongs to another network; give the run of it") from error
-        self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.empty_validations = state["empty_validations"]
-        # Runs begun before there was a score of pictures keep their best in another entry.
-        self.best = state.get("best", {"f1": state.get("best_f1", -1.0)})
-        torch.set_rng_state(state["torch_rng"])
+        if data != self.data:
+            raise InputError(
+                f"resume: the frames of data.sets are no longer those that {path} was made with; "
+                "put them back, or begin a new run"
+            )
 
 
 def train(
@@ -125,8 +133,9 @@ def _train(
     config: TrainConfig, out: Path, team: Team, resume: bool, end: int, report: Report | None
 ) -> None:
     """The loop itself; of a team only the first process validates, logs and saves."""
-    state = _start(config, team)
+    state = _start(config, team, resume)
     work = prepare(state.network, config, team)
+    state.data = work.data
     if resume:
         _require_same_run(config, out)
         state.restore(out / LAST)
@@ -153,14 +162,14 @@ def _due(state: RunState, every: int, last: int) -> bool:
     return state.iteration % every == 0 or state.iteration == last
 
 
-def _start(config: TrainConfig, team: Team) -> RunState:
+def _start(config: TrainConfig, team: Team, resume: bool) -> RunState:
     torch.manual_seed(config.seed)
     if config.model not in MODELS:
         raise InputError(f"model: '{config.model}' is unknown; choose one of {', '.join(MODELS)}")
     network = build_network(config.model, config.arguments, "arguments")
     if config.init == "he":
         restart(network)
-    for path in config.warm_start:
+    for path in () if resume else config.warm_start:
         start_from(network, config.model, path)
     if team.size > 1 and config.sync_norms:
         share_statistics(network)
@@ -254,10 +263,10 @@ def _write_run(config: TrainConfig, out: Path) -> None:
 
 
 def _require_same_run(config: TrainConfig, out: Path) -> None:
-    """A resumed run keeps its settings, but for what changes no number on one machine."""
+    """A resumed run keeps its settings, but for where, how fast and how safely it goes on."""
     stored = out / "config.yaml"
     if not stored.exists():
-        return
+        raise InputError(f"{stored} is not there; give the folder of an earlier run")
     before = load_settings(stored, TrainConfig).model_dump(exclude=FREE_ON_RESUME)
     for name, value in config.model_dump(exclude=FREE_ON_RESUME).items():
         if value != before[name]:
