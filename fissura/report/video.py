@@ -31,7 +31,6 @@ class VideoWriter:
         self._shown: tuple[str, int] = ("", 0)
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def write(self, result: Result) -> None:
@@ -43,6 +42,7 @@ class VideoWriter:
             index = self._shown[1] + 1
         if self._reel is None or source != self._shown[0] or index <= self._shown[1]:
             self._close()
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._reel = _Reel(self._folder / f"{self._names.stem_of(source)}.mp4")
         self._shown = source, index
         self._reel.add(picture, index, result.time_s)
@@ -90,9 +90,14 @@ class _Reel:
         height, width = (max(side - side % 2, LEAST_SIDE) for side in picture.shape[:2])
         self._size_wh = width, height
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._file = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, rate, self._size_wh)
-        if not self._file.isOpened():
-            raise InputError(f"{self._path}: OpenCV cannot write this video; leave that format out")
+        file = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, rate, self._size_wh)
+        if not file.isOpened():
+            self._held = None
+            raise InputError(
+                f"{self._path}: OpenCV cannot write this video; check path and disk or leave the"
+                " format video out"
+            )
+        self._file = file
 
     def close(self) -> None:
         """Write the frame that was held back and give the whole file its name."""
@@ -101,4 +106,5 @@ class _Reel:
             self._held = None
         if self._file is not None:
             self._file.release()
-            self._part.replace(self._path)
+            if self._part.exists():
+                self._part.replace(self._path)
