@@ -249,3 +249,21 @@ def paint_defect(rows: FloatMap, cover: FloatMap, inside: Float64, ppm: float, s
     fray = np.clip(cover - deep, 0, 1) * np.clip(0.5 * grit, 0, 0.8) * 0.5
     shade = inside[None, None] * (1 + 0.25 * grit[..., None]) + fray[..., None] * rows
     rows += cover[..., None] * (shade.astype(np.float32) - rows)
+
+
+def paint_opening(
+    rows: FloatMap, cover: FloatMap, inside: Float64, ppm: float, sky: Float64
+) -> None:
+    """Open the rows, changed in place, to an even sky; the cut rubber is a dark rim around it.
+
+    The belt is seen at a slant, so its thickness shows on one side more than on the other.
+    """
+    near = cv2.GaussianBlur(cover, (0, 0), 1.0 + 0.004 * ppm)
+    rows *= (1 - 0.5 * np.clip(near, 0, 1))[..., None]
+    side, thick = max(1, round(0.002 * ppm)), max(1, round(0.008 * ppm))
+    free = cv2.erode(cover, np.ones((2 * side + 1, 2 * side + 1), np.uint8))
+    behind = np.zeros_like(free)
+    behind[thick:] = free[:-thick]
+    free = cv2.GaussianBlur(np.minimum(free, behind), (0, 0), 0.6)[..., None]
+    shade = inside * (1 - free) + sky * free
+    rows += cover[..., None] * (shade.astype(np.float32) - rows)

@@ -16,6 +16,7 @@ from fissura.synth.belt_defects import (
     Patch,
     Shape,
     paint_defect,
+    paint_opening,
     plan_defects,
     rasterise,
     shape_of,
@@ -30,6 +31,9 @@ Pieces = OrderedDict[tuple[int, tuple[float, ...]], list[UInt8Image]]
 
 CACHE_BYTES = 128 * 2**20
 """Painted belt kept at most."""
+
+SKY = np.array([0.93, 0.96, 1.0])
+"""Screen value of the sky in a hole seen from below."""
 
 LEVELS = 3
 """Sizes in which the belt is kept: full, half, quarter."""
@@ -64,8 +68,7 @@ class BeltPaint:
         self.colour = np.array(look.colour)
         self._surface = BeltSurface(look, seed, self.ppm, self.width)
         self._inside = np.array([0.085, 0.08, 0.08]) * rng.uniform(0.5, 1.3)
-        shines_through = style.view == "below" and style.light in ("day", "morning")
-        self._through = self._inside if not shines_through else np.array([0.75, 0.78, 0.8])
+        self._shines_through = style.view == "below" and style.light in ("day", "morning")
         usual = rng.poisson(style.cracks_per_frame * self.length_m / scale.visible_m)
         self.defects = plan_defects(usual, self.length_m, style, rng)
         self.marks = plan_marks(self.length_m, style.width_m, style.decoys, rng)
@@ -136,11 +139,13 @@ class BeltPaint:
                 np.multiply(part, (1 + cover)[..., None], out=part)
         np.clip(rows, 0.02, 1, out=rows)
         for defect, away, turn in turns:
-            inside = self._inside if defect.kind == "crack" else self._through
             patch = self._patch(defect, turn)
             top = patch.top + round((middle + away - defect.s) * self.ppm) - first
             for part, cover in _overlap(rows, replace(patch, top=top)):
-                paint_defect(part, cover, inside, self.ppm, defect.seed)
+                if defect.kind == "hole" and self._shines_through:
+                    paint_opening(part, cover, self._inside, self.ppm, SKY)
+                else:
+                    paint_defect(part, cover, self._inside, self.ppm, defect.seed)
         screen = smear(rows, self.blur_px)[margin:-margin]
         return _pyramid(np.asarray(cv2.convertScaleAbs(screen, alpha=255.0), np.uint8))
 
