@@ -79,10 +79,12 @@ def predict(options: PredictOptions) -> int:
         out = options.out or _free_folder("predict", options.sources)
         usual = pipeline.formats_for(predictor.engine.card, paths)
         formats = usual if options.formats is None else console.split_list(options.formats)
-        with report.open_writers(formats, out, options.overwrite) as write:
+        classes = predictor.engine.card.classes
+        with report.open_writers(formats, out, options.overwrite, classes) as write:
             written = config.dump_yaml(predictor.settings)
             (out / "config.yaml").write_text(written, encoding="utf-8")
-            run.start(sequence.count_frames(paths, predictor.settings.max_pixels), str(out))
+            total = sequence.count_frames(paths, predictor.settings.max_pixels)
+            run.start(total, str(out), boxes=bool(classes))
             for result in predictor.predict(paths, on_error=run.failed, stages=run.stages):
                 with run.stages.timing("write"):
                     write(result)

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 import typer
 
 from fissura.overlap import Stages
+from fissura.tally import Tally, readable
 
 if TYPE_CHECKING:
-    from fissura.types import Quantity, Result
+    from fissura.types import Result
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -235,48 +236,6 @@ class Progress:
         self._done += 1
 
 
-class Tally:
-    """What a run found: pictures, cracks, the longest and the widest."""
-
-    def __init__(self) -> None:
-        self.pictures = 0
-        self.cracks = 0
-        self.boxes: int | None = None
-        self._extremes: dict[str, dict[str, Any]] = {}
-
-    def add(self, result: Result) -> None:
-        """Count one picture."""
-        self.pictures += 1
-        self.cracks += len(result.cracks)
-        if result.detections is not None:
-            self.boxes = (self.boxes or 0) + len(result.detections.labels)
-        for crack in result.cracks:
-            measures = crack.mm or crack.px
-            self._keep("longest", measures.length, result.source)
-            self._keep("widest", measures.width_max, result.source)
-
-    def _keep(self, name: str, quantity: Quantity, source: str) -> None:
-        best = self._extremes.get(name)
-        if quantity.value is not None and (best is None or quantity.value > best["value"]):
-            found = {"value": quantity.value, "unit": quantity.unit, "source": source}
-            self._extremes[name] = found
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts, and the extremes with their picture."""
-        extremes = {name: self._extremes.get(name) for name in ("longest", "widest")}
-        boxes = {} if self.boxes is None else {"boxes": self.boxes}
-        return {"pictures": self.pictures, "cracks": self.cracks, **boxes, **extremes}
-
-    def lines(self) -> dict[str, str]:
-        """The same for people."""
-        told = {
-            name: f"{readable(found['value'])} {found['unit']} ({_on_one_line(found['source'])})"
-            for name, found in self._extremes.items()
-        }
-        found = {"cracks": self.cracks} if self.boxes is None else {"boxes": self.boxes}
-        return {"pictures": str(self.pictures), **{k: str(n) for k, n in found.items()}, **told}
-
-
 class PredictRun:
     """What `fissura predict` shows while it works: progress, failures, results as JSON, a summary.
 
@@ -288,6 +247,7 @@ class PredictRun:
         self._as_json = as_json
         self._progress = Progress("reading", quiet=as_json)
         self._tally = Tally()
+        self._noted: set[str] = set()
         self._failures: list[dict[str, str]] = []
         self._out: str | None = None
         self._frames, self._started = 0, 0.0
@@ -297,8 +257,9 @@ class PredictRun:
         self._progress.__enter__()
         return self
 
-    def start(self, total: int, out: str) -> None:
-        """The pictures are counted and the folder for the results is ready."""
+    def start(self, total: int, out: str, boxes: bool = False) -> None:
+        """The pictures are counted and the folder for the results is ready; `boxes` are found."""
+        self._tally.boxes = 0 if boxes else None
         self._progress.total = total + len(self._failures) if total else 0
         self._out = out
         self._started = time.monotonic()
@@ -321,8 +282,17 @@ class PredictRun:
         if result.time_s is None:
             self._progress.step(f"{result.source}: {found}")
             return
+        self._note(result)
         self._frames += 1
         self._progress.frame(f"{result.source} {result.time_s:.1f} s: {found}, {self._pace()}")
+
+    def _note(self, result: Result) -> None:
+        """What is to be said of a sequence, each sentence once."""
+        for note in result.notes:
+            line = f"note: {result.source}: {note}"
+            if line not in self._noted:
+                self._noted.add(line)
+                complain(line)
 
     def _pace(self) -> str:
         passed = max(time.monotonic() - self._started, 1e-9)
@@ -373,11 +343,6 @@ class PredictRun:
         if self._as_json:
             sys.stdout.write(text)
             sys.stdout.flush()
-
-
-def readable(value: float) -> str:
-    """Three figures, without an exponent: 0.123, 12.3, 12345."""
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -101,6 +101,51 @@ def test_a_cut_video_among_others_is_told_and_the_rest_done() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_failed_source_alone_is_written_as_the_model_finds() -> None:
+    Path("text.mp4").write_text("no video")
+    done = run("text.mp4", "--model", "belt.onnx", "--out", "o")
+    assert done.exit_code == 1
+    assert "boxes     0" in done.stdout
+    assert "cracks" not in done.stdout
+    assert files("o") == {
+        *("config.yaml", "results.jsonl", "images.csv", "detections.csv", "coco.json")
+    }
+    assert not Path("o/video").exists()
+    assert json.loads(Path("o/coco.json").read_text())["categories"]
+
+
+@pytest.mark.usefixtures("here")
+def test_frames_are_counted_as_frames_and_notes_are_said() -> None:
+    write_video(Path("belt.ts"), 8)
+    done = run("belt.ts", "--model", "belt.onnx", "--out", "o")
+    assert done.exit_code == 0
+    assert "frames    8" in done.stdout
+    assert "pictures" not in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("fissura: note: belt.ts: 8 frames read; the file does not say")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_film_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __init__(self, *_: object) -> None:
+            """As where the disk is full."""
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return False
+
+        fourcc = staticmethod(lambda *_: 0)
+
+    import cv2
+
+    monkeypatch.setattr(cv2, "VideoWriter", Broken)
+    done = run("belt.avi", "--model", "belt.onnx", "--out", "o")
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert "belt.mp4: OpenCV cannot write this video" in line
+
+
+@pytest.mark.usefixtures("here")
 def test_interruption_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     see, seen = pipeline.Watch.see, []
 

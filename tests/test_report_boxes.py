@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from small_videos import count_frames
 from test_report import write
 
+from fissura.report import open_writers
 from fissura.report.parts import words
 from fissura.report.schema import result_schema
 from fissura.types import InputError, Result
@@ -88,6 +89,23 @@ def check_box_coco(out_dir: Path, results: list[Result]) -> None:
         want = [words.readable(label) for label in result.detections.labels]
         assert [names[one["category_id"]] for one in found] == want
         assert ("frame_id" in coco.imgs[image_id]) == (result.time_s is not None)
+
+
+def test_coco_numbers_classes_as_the_model_does(tmp_path: Path) -> None:
+    classes = ("crack", "tear", "hole")
+    results = [
+        make_boxes("belt.mp4", 1, i, i / 25, label=label)
+        for i, label in enumerate(("hole", "tear"))
+    ]
+    with open_writers(["coco"], tmp_path, classes=classes) as add:
+        for result in results:
+            add(result)
+    coco = json.loads((tmp_path / "coco.json").read_text("utf-8"))
+    assert [(one["id"], one["name"]) for one in coco["categories"]] == [
+        *((1, "crack"), (2, "tear"), (3, "hole"))
+    ]
+    assert [one["category_id"] for one in coco["annotations"]] == [3, 2]
+    assert [one["file_name"] for one in coco["images"]] == ["belt.mp4#0", "belt.mp4#1"]
 
 
 def check_box_geojson(out_dir: Path, results: list[Result]) -> None:

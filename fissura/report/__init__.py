@@ -68,9 +68,16 @@ def prepare_output(out_dir: Path, overwrite: bool = False) -> None:
 
 @contextmanager
 def open_writers(
-    formats: Sequence[str], out_dir: Path, overwrite: bool = False
+    formats: Sequence[str],
+    out_dir: Path,
+    overwrite: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Iterator[Callable[[Result], None]]:
-    """A function that writes a result in every format; the files are closed on leaving."""
+    """A function that writes a result in every format; the files are closed on leaving.
+
+    `classes` are those of the model, empty for one that segments: which tables there are and how
+    classes are numbered is then known before the first result. None: the results tell.
+    """
     unknown = [name for name in formats if name not in WRITERS]
     if unknown or not formats:
         raise InputError(
@@ -78,10 +85,19 @@ def open_writers(
         )
     prepare_output(out_dir, overwrite)
     with ExitStack() as stack:
-        opened = [stack.enter_context(WRITERS[name](out_dir)) for name in dict.fromkeys(formats)]
+        made = [_make(name, out_dir, classes) for name in dict.fromkeys(formats)]
+        opened = [stack.enter_context(writer) for writer in made]
 
         def write(result: Result) -> None:
             for writer in opened:
                 writer.write(result)
 
         yield write
+
+
+def _make(name: str, out_dir: Path, classes: Sequence[str] | None) -> Writer:
+    if name == "csv":
+        return CsvWriter(out_dir, classes)
+    if name == "coco":
+        return CocoWriter(out_dir, classes)
+    return WRITERS[name](out_dir)

@@ -1,12 +1,14 @@
 """coco.json: cracks as COCO annotations with packed run lengths, or boxes with their scores.
 
-Frames of a video carry COCO's `video_id` and `frame_id`, and the videos are listed.
+Frames of a video carry COCO's `video_id` and `frame_id`, and the videos are listed. The categories
+are those of the model, in its order.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -20,10 +22,11 @@ from fissura.types import Crack, Result
 class CocoWriter:
     """Collects annotations and images in two streams and joins them into coco.json at the end."""
 
-    def __init__(self, out_dir: Path) -> None:
+    def __init__(self, out_dir: Path, classes: Sequence[str] | None = None) -> None:
         self._path = out_dir / "coco.json"
         self._images = self._annotations = 0
-        self._categories = {"crack": 1}
+        names = [readable(name) for name in classes or ("crack",)]
+        self._categories = {name: number for number, name in enumerate(names, 1)}
         self._videos: dict[str, int] = {}
 
     def __enter__(self) -> CocoWriter:
@@ -41,6 +44,7 @@ class CocoWriter:
         name = readable(result.source)
         image = {"id": self._images + 1, "file_name": name, "width": width, "height": height}
         if result.time_s is not None:
+            image["file_name"] = f"{name}#{result.frame_index}"  # or all frames would have one
             video = self._videos.setdefault(name, len(self._videos) + 1)
             image |= {"video_id": video, "frame_id": result.frame_index, "time_s": result.time_s}
         found = [_annotation(crack, result) for crack in result.cracks]

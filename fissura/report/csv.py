@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,10 @@ IMAGE_COLUMNS = (
 
 
 class CsvWriter:
-    """Appends row by row; which table comes beside images.csv, the first picture decides."""
+    """Appends row by row; the model's classes or the results say which tables there are."""
 
-    def __init__(self, out_dir: Path) -> None:
-        self._folder = out_dir
+    def __init__(self, out_dir: Path, classes: Sequence[str] | None = None) -> None:
+        self._folder, self._classes = out_dir, classes
         self._open = ExitStack()
         self._tables: dict[str, csv.DictWriter[str]] = {}
 
@@ -53,6 +54,13 @@ class CsvWriter:
             self._tables[name] = csv.DictWriter(self._open.enter_context(file), columns, restval="")
             self._tables[name].writeheader()
         return self._tables[name]
+
+    def _expected(self) -> None:
+        """The table of a run that found nothing at all."""
+        if self._classes:
+            self._table("detections.csv", DETECTION_COLUMNS)
+        else:
+            self._table("cracks.csv", CRACK_COLUMNS)
 
     def write(self, result: Result) -> None:
         """Append one picture and what was found on it."""
@@ -69,7 +77,7 @@ class CsvWriter:
 
     def __exit__(self, *error: object) -> None:
         if len(self._tables) == 1:
-            self._table("cracks.csv", CRACK_COLUMNS)
+            self._expected()
         self._open.close()
 
 
