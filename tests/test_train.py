@@ -240,7 +240,7 @@ def test_an_earlier_run_is_not_overwritten(data_root: Path, tmp_path: Path) -> N
 
 
 def test_resuming_from_nothing_is_named(data_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"last\.pt is not there"):
+    with pytest.raises(InputError, match=r"config\.yaml is not there; give the folder"):
         train(config(data_root), tmp_path, resume=True)
 
 
