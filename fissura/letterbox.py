@@ -84,15 +84,19 @@ class Letterbox:
         return np.concatenate([centre - half, centre + half], 1).astype(xyxy.dtype)
 
     def targets(self, xyxy: Boxes, released: bool = False) -> tuple[Boxes, BoolMask]:
-        """Boxes to train on, xyxy in network pixels clipped to the input, and which were kept.
+        """Boxes to train on, xyxy in network pixels clipped to the picture, and which were kept.
 
-        Boxes that nothing is left of are dropped. `released` cuts to integers before and after, as
-        the original does, and drops what is not wider and higher than one pixel.
+        Boxes that nothing is left of are dropped. `released` clips to the whole input, cuts to
+        integers before and after, as the original does, and drops what is not wider and higher than
+        one pixel.
         """
         boxes = self.to_network(_whole(xyxy) if released else xyxy.astype(np.float64))
         boxes = np.trunc(boxes) if released else boxes
-        h, w = self.network_hw
-        boxes = np.clip(boxes, 0, np.array([w, h, w, h]))
+        _, inner, corner = self._sides()
+        low, high = corner, corner + inner
+        if released:
+            low, high = np.zeros(4), np.array(self.network_hw[::-1] * 2, np.float64)
+        boxes = np.clip(boxes, low, high)
         kept: BoolMask = np.all(boxes[:, 2:] - boxes[:, :2] > float(released), axis=1)
         return boxes[kept].astype(np.float32), kept
 

@@ -100,6 +100,18 @@ def test_targets_in_float_and_as_released() -> None:
     assert empty.shape == (0, 4)
 
 
+def test_targets_end_where_the_picture_does() -> None:
+    letterbox = Letterbox((48, 64), (64, 64))  # the picture fills rows 8 to 56
+    boxes = np.array([[0, -40, 30, 20], [-5, 40, 80, 90], [0, -9, 64, -1]], np.float32)
+    found, kept = letterbox.targets(boxes)
+    assert found.tolist() == [[0, 8, 30, 28], [0, 48, 64, 56]]
+    assert kept.tolist() == [True, True, False]
+    assert letterbox.targets(boxes, released=True)[0][:2].tolist() == [
+        [0, 0, 30, 28],
+        [0, 48, 64, 64],
+    ]
+
+
 def test_width_in_32_bits_is_not_cut_short() -> None:
     left, width = np.float32(1999.1), 5
     box = np.array([[left, 0, left + np.float32(width), 9]], np.float32)
