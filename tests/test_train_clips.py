@@ -88,6 +88,21 @@ def test_a_class_named_twice_is_refused(root: Path) -> None:
         config(root, data={"classes": ["crack", "crack"]})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stages": [{"iterations": 1, "batch_size": 1, "scale": [1e-6, 1]}]},
+        {"stages": [{"iterations": 1, "batch_size": 1, "scale": [1, 1e6]}]},
+        {"augment": {"recipe": "clip", "contrast": 1e4}},
+        {"augment": {"recipe": "clip", "gamma": 1e4}},
+        {"augment": {"recipe": "clip", "brightness": 1e9}},
+    ],
+)
+def test_changes_of_clips_stay_within_reason(root: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"should be (less|greater) than or equal to"):
+        config(root, **changes)
+
+
 def test_a_set_that_spares_no_sequence_for_validation_says_so(root: Path) -> None:
     write_belt_set(root / "more", sequences=1, frames=2, side=64)
     (root / "more" / "belt").rename(root / "single")

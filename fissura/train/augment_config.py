@@ -19,11 +19,11 @@ class VariedAugment(Settings):
     rotation_deg: float = Field(default=15.0, ge=0, le=180)
     quarter_turns: bool = True
     mirror: bool = True
-    brightness: float = Field(default=32.0, ge=0)
-    contrast: float = Field(default=0.4, ge=0)
-    saturation: float = Field(default=0.4, ge=0)
-    gamma: float = Field(default=0.3, ge=0)
-    hue: float = Field(default=12.0, ge=0)
+    brightness: float = Field(default=32.0, ge=0, le=255)
+    contrast: float = Field(default=0.4, ge=0, le=2)
+    saturation: float = Field(default=0.4, ge=0, le=2)
+    gamma: float = Field(default=0.3, ge=0, le=2)
+    hue: float = Field(default=12.0, ge=0, le=180)
     shadow: float = Field(default=0.2, ge=0, le=1)
     blur: float = Field(default=0.2, ge=0, le=1)
     noise: float = Field(default=0.3, ge=0, le=1)
@@ -87,11 +87,11 @@ class ClipAugment(Settings):
     recipe: Literal["clip"]
     mirror: bool = True
     shift: float = Field(default=0.1, ge=0, le=0.5)
-    brightness: float = Field(default=32.0, ge=0)
-    contrast: float = Field(default=0.3, ge=0)
-    saturation: float = Field(default=0.3, ge=0)
-    gamma: float = Field(default=0.2, ge=0)
-    hue: float = Field(default=8.0, ge=0)
+    brightness: float = Field(default=32.0, ge=0, le=255)
+    contrast: float = Field(default=0.3, ge=0, le=2)
+    saturation: float = Field(default=0.3, ge=0, le=2)
+    gamma: float = Field(default=0.2, ge=0, le=2)
+    hue: float = Field(default=8.0, ge=0, le=180)
     blur: float = Field(default=0.1, ge=0, le=1)
     noise: float = Field(default=0.2, ge=0, le=1)
 

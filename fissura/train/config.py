@@ -106,6 +106,9 @@ def _require_equal_where_shuffled(order: str, sets: dict[str, float]) -> None:
         raise ValueError("order: shuffled takes every picture as often; give equal weights")
 
 
+Enlargement: TypeAlias = Annotated[float, Field(ge=0.1, le=10)]
+
+
 class Stage(Settings):
     """A stretch of training with one crop side in network pixels and one range of scale.
 
@@ -118,7 +121,7 @@ class Stage(Settings):
     iterations: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     crop: int = Field(default=0, ge=0)
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    scale: tuple[Enlargement, Enlargement] = (1.0, 1.0)
     train: Literal["joint", "image", "logits"] = "joint"
 
     @model_validator(mode="after")
