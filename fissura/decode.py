@@ -16,6 +16,9 @@ from fissura.types import FloatMap, InputError, SettingError
 
 _SATURATION = 80.0  # exp(80) still fits float32; beyond it the sigmoid is 0 or 1 anyway.
 
+LEAST_ROWS = 6
+"""Four numbers of a box, its objectness and one class."""
+
 MOST_CANDIDATES = 30_000
 """So many best boxes are compared with each other: more than any published input size has cells."""
 
@@ -73,7 +76,8 @@ def decode_boxes(outputs: Mapping[str, NDArray[np.float32]], strides: Sequence[i
     the lines of its grid.
     """
     names = box_outputs(strides)
-    if any(name not in outputs or outputs[name].ndim != 3 for name in names):
+    shapes = [outputs[name].shape if name in outputs else () for name in names]
+    if any(len(shape) != 3 or shape[0] < LEAST_ROWS for shape in shapes):
         found = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
         raise SettingError(
             f"model: gives {found or 'nothing'} but no {', '.join(names)} as a detector does;"

@@ -8,8 +8,8 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fissura.decode import crack_map, resample, sigmoid
-from fissura.types import InputError
+from fissura.decode import crack_map, found_boxes, resample, sigmoid
+from fissura.types import InputError, SettingError
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -79,3 +79,10 @@ def test_one_logit_is_the_margin_itself_and_sides_can_be_asked_for():
 def test_outputs_of_another_kind_are_refused(raw):
     with pytest.raises(InputError, match="one or two classes"):
         crack_map(raw, (8, 8), (8, 8))
+
+
+@pytest.mark.parametrize("channels", [0, 4, 5])
+def test_a_detector_without_classes_is_refused(channels):
+    raw = {"boxes_raw": np.zeros((channels, 4, 4), np.float32)}
+    with pytest.raises(SettingError, match="gives boxes_raw .* as a detector does"):
+        found_boxes(raw, (8,), 0.1, 0.5)
