@@ -17,9 +17,9 @@ from fissura.cli import app
 from fissura.evaluate import EvaluateSettings, evaluate
 from fissura.evaluate.boxes.evaluation import true_boxes
 from fissura.evaluate.boxes.pictures import Outcome, draw_outcome, write_pictures
-from fissura.evaluate.boxes.scoring import System
-from fissura.evaluate.scoring import Choice
-from fissura.metrics.detection import FoundBoxes, match
+from fissura.evaluate.boxes.scoring import Pictures, System, operating_rows
+from fissura.evaluate.scoring import Bootstrap, Choice
+from fissura.metrics.detection import FoundBoxes, TrueBoxes, match
 from fissura.types import InputError, Keyframe
 
 FEW = EvaluateSettings(resamples=0)
@@ -101,3 +101,14 @@ def shown_of(boxes: Any, images: int) -> System:
     found = FoundBoxes(zeros, zeros, np.asarray(boxes, float), np.full(len(boxes), 0.9))
     empty = Keyframe((Path("x"),), "s", 0, 1, (48, 64), np.zeros((0, 4), np.float32), ())
     return System("x", match(true_boxes([empty], ["crack"]), found, images), Choice(0.5, "f", ""))
+
+
+def test_detections_of_no_score_have_their_operating_point_too() -> None:
+    zeros = np.zeros(1, np.intp)
+    box = np.array([[0, 0, 10, 10]], float)
+    truth = TrueBoxes(zeros, zeros, box, np.full(1, 100.0), np.zeros(1, bool))
+    matches = match(truth, FoundBoxes(zeros, zeros, box, np.zeros(1)), 1)
+    pictures = Pictures(["a"], np.ones(1, bool), None, Bootstrap(0, 0, ["a"]))
+    _, best = operating_rows(System("x", matches, Choice(0.5, "fixed", "")), [0], pictures)
+    assert best["threshold"] == 0
+    assert best["scores"]["f1"].tolist() == [1]

@@ -122,7 +122,9 @@ def operating_rows(system: System, labels: Sequence[int], pictures: Pictures) ->
     rows = []
     for choice in (fixed, best):
         value = choice.value
-        scores = operating_scores(system.matches, labels, value, pictures) if value else {}
+        scores: dict[str, Values] = {}
+        if value is not None:
+            scores = operating_scores(system.matches, labels, value, pictures)
         rows.append({"threshold": value, "rule": choice.rule, "scores": scores})
     return rows
 
