@@ -68,6 +68,87 @@ class TestNamesOfFrames:
         assert kinds(root)["no_sequence"].severity == "note"
 
 
+class TestListsOfVoc:
+    @pytest.fixture
+    def lists(self, tmp_path: Path) -> Path:
+        home = fakes.voc_boxes(tmp_path) / "ImageSets" / "Main"
+        (home / "train.txt").unlink()
+        return home
+
+    @pytest.mark.parametrize("name", ["belt_test", "test-2024", "crack_test", "Testing"])
+    def test_their_names_may_be_longer(self, name: str, lists: Path, tmp_path: Path) -> None:
+        (lists / "test.txt").rename(lists / f"{name}.txt")
+        assert sequences(tmp_path, "test") == {"b"}
+        assert sequences(tmp_path, "train") == {"a"}
+
+    def test_lists_of_one_class_are_told(self, lists: Path, tmp_path: Path) -> None:
+        (lists / "crack_test.txt").write_text("b/000000  1\na/000000 -1\n")
+        found = open_sequences(tmp_path)
+        assert sequences(tmp_path, "test") == {"b"}
+        assert any("crack_test.txt: lists pictures of one" in words for words in found.notices)
+        assert kinds(tmp_path)["left_out"].severity == "note"
+
+    @pytest.mark.parametrize("text", ["b\n", "b/000000 1\r\n\r\nb/000003 -1\r\nb\r\n"])
+    def test_lines_are_pictures_and_sequences(self, text: str, lists: Path, tmp_path: Path) -> None:
+        (lists / "test.txt").write_text(text)
+        assert sequences(tmp_path, "test") == {"b"}
+        assert len(open_sequences(tmp_path, split="test")) == fakes.LENGTHS["b"]
+
+    def test_names_may_hold_spaces(self, lists: Path, tmp_path: Path) -> None:
+        for top in ("JPEGImages", "Annotations"):
+            (tmp_path / top / "b").rename(tmp_path / top / "belt 1")
+        (lists / "test.txt").write_text("belt 1\n")
+        assert sequences(tmp_path, "test") == {"belt 1"}
+
+    @pytest.mark.parametrize("side", ["test", "val", "train"])
+    def test_a_list_of_nothing_known_is_refused(
+        self, side: str, lists: Path, tmp_path: Path
+    ) -> None:
+        (lists / "test.txt").unlink()
+        (lists / f"{side}.txt").write_text("nobody\n")
+        with pytest.raises(InputError, match=rf"{side}\.txt: names no annotated .+'nobody'; mend"):
+            open_sequences(tmp_path)
+        assert kinds(tmp_path)["split_list_unknown"].files == (f"ImageSets/Main/{side}.txt",)
+
+    def test_the_list_is_named(self, lists: Path, tmp_path: Path) -> None:
+        path = lists / "test.txt"
+        path.write_text(path.read_text() + "\nnobody")
+        assert kinds(tmp_path)["split_lists_missing"].files == ("ImageSets/Main/test.txt",)
+        (notice,) = open_sequences(tmp_path).notices
+        assert notice == f"{path}: names 'nobody', no annotated picture or sequence; mend the list"
+
+    def test_other_xml_files_are_left_out(self, lists: Path, tmp_path: Path) -> None:
+        (tmp_path / "Annotations" / "about.xml").write_text("<notes/>")
+        found = open_sequences(tmp_path)
+        assert len(found) == fakes.FRAMES
+        assert any("about.xml: holds no <annotation>; left out" in n for n in found.notices)
+
+
+class TestFilesOfCoco:
+    def test_other_names_beside_instances_are_read(self, tmp_path: Path) -> None:
+        root = fakes.beltcrack(tmp_path)
+        home = root / "annotations"
+        train, test = sorted(home.rglob("*.json"), reverse=True)
+        train.rename(home / "instances_train.json")
+        test.rename(home / "val.json")
+        (home / "captions_train.json").write_text('{"images": [], "annotations": []}')
+        (home / "scores.json").write_text('{"images": 3}')
+        found = open_sequences(root, "beltcrack")
+        assert len(found) == fakes.FRAMES
+        assert sequences(root, "val", "beltcrack") == {"b"}
+        left = [words for words in found.notices if words.endswith("left out")]
+        assert [Path(words.partition(": ")[0]).stem for words in left] == [
+            "captions_train",
+            "scores",
+        ]
+
+
+def sequences(root: Path, split: str, layout: str | None = None) -> set[str]:
+    """Names of the sequences of a split, without their folders."""
+    found = open_sequences(root, layout, split=split).keyframes
+    return {one.sequence.rpartition("/")[2] for one in found}
+
+
 def rename(root: Path, name: str) -> Path:
     """Give every frame another name, in the annotations too; lists of splits are removed."""
 

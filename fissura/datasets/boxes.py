@@ -57,12 +57,14 @@ KINDS = {
     "missing_frame": Kind("error", True, "copy it again, or set missing to earlier"),
     "split_by_frame": Kind("error", True, "keep every sequence on one side"),
     "split_lists_missing": Kind("error", False, "mend the list"),
+    "split_list_unknown": Kind("error", True, "mend the list or remove it"),
     "doubled_id": Kind("error", False, "number the annotations anew"),
     "empty_box": Kind("error", False, "left out"),
     "box_outside": Kind("error", False, "left out"),
     "box_beyond": Kind("warning", False, "kept; clipped where a network's input ends"),
     "doubled_box": Kind("warning", False, "kept; remove one"),
     "crowd_box": Kind("note", False, "left out"),
+    "left_out": Kind("note", False, "left out"),
     "frame_gap": Kind("note", False, "windows take the frames before"),
     "no_sequence": Kind("note", False, "every picture stands alone"),
 }
@@ -144,6 +146,15 @@ class BoxPicture:
     boxes: Boxes
     labels: tuple[str, ...]
     side: str | None = None
+
+
+@dataclass(frozen=True)
+class SplitList:
+    """A file that names pictures or sequences of one side."""
+
+    path: Path
+    side: str
+    names: frozenset[str]
 
 
 Frames = tuple[tuple[int, Path], ...]

@@ -19,10 +19,11 @@ from fissura.datasets.boxes import (
     BoxSet,
     Fault,
     Faults,
+    SplitList,
     plain,
     unreadable,
 )
-from fissura.datasets.documents import Document, looks_like, read_json
+from fissura.datasets.documents import Document, holds_word, looks_like, read_json
 from fissura.datasets.frame_names import look_numbered
 from fissura.datasets.gathering import Entry, Gathering, NamedBox, side_of
 from fissura.datasets.layout import files_below, folders_in, listed_splits
@@ -30,6 +31,7 @@ from fissura.types import InputError
 
 WORDS = (b'"images"', b'"annotations"', b'"categories"')
 NAMES = ("annotations*.json", "instances*.json", "*coco*.json")
+OTHERS = ("captions", "image_info", "panoptic", "person_keypoints", "stuff")
 FOLDER = "annotations"
 
 
@@ -111,15 +113,31 @@ class Source:
 
 def coco_files(root: Path) -> list[Path]:
     """The JSON files of a set that hold boxes."""
+    return _sorted_out(root)[0]
+
+
+def _sorted_out(root: Path) -> tuple[list[Path], list[Path]]:
+    """The JSON files that hold boxes, and those beside them that another task has.
+
+    Beside instances_train.json, captions_train.json holds no boxes.
+    """
     below = [path for path in _below(root / FOLDER) if path.suffix.lower() == ".json"]
     sides = [folder for folder in folders_in(root) if side_of(folder.relative_to(root) / "x")]
     near = (path for home in (root, *sides) for name in NAMES for path in home.glob(name))
     alone = (path for path in root.glob("*.json") if side_of(path.relative_to(root)))
     found = sorted({*below, *near, *alone})
     boxes = [path for path in found if any(looks_like(path, word) for word in WORDS)]
-    # Beside instances_train.json, captions_train.json holds no boxes.
-    plain = {path.parent for path in boxes if path.name.startswith("instances")}
-    return [p for p in boxes if p.parent not in plain or p.name.startswith("instances")]
+    homes = {path.parent for path in boxes if path.name.startswith("instances")}
+    other = [path for path in boxes if path.parent in homes and _of_another_task(path)]
+    return [path for path in boxes if path not in other], other
+
+
+def _of_another_task(path: Path) -> bool:
+    """By its name, or since it has no categories; a damaged file of boxes is not."""
+    if path.name.startswith(OTHERS):
+        return True
+    named = path.name.startswith("instances") or side_of(Path(path.name))
+    return not named and not holds_word(path, WORDS[2])
 
 
 def _below(folder: Path) -> list[Path]:
@@ -132,7 +150,11 @@ def _below(folder: Path) -> list[Path]:
 def read_coco(root: Path, folders: bool, renamed: Mapping[str, str] | None = None) -> BoxSet:
     """The set in `root`; `folders` as in Gathering, `renamed` gives categories another name."""
     gathered, sources, other = Gathering(root, folders), [], renamed or {}
-    for path in coco_files(root):
+    paths, others = _sorted_out(root)
+    for path in others:
+        what = "has no categories, or by its name another task than boxes"
+        gathered.faults.append(Fault("left_out", path, what))
+    for path in paths:
         try:
             sources.append(Source(path, read_json(path, Coco)))
         except InputError as error:
@@ -145,7 +167,12 @@ def read_coco(root: Path, folders: bool, renamed: Mapping[str, str] | None = Non
         one.path: {id_: other.get(name, name) for id_, name in one.names.items()} for one in sources
     }
     classes = [name for names in known.values() for name in names.values()]
-    return replace(gathered.close(classes, listed_splits(root)), categories=known)
+    return replace(gathered.close(classes, _lists(root)), categories=known)
+
+
+def _lists(root: Path) -> list[SplitList]:
+    home = root / "splits"
+    return [SplitList(home / f"{k}.txt", k, names) for k, names in listed_splits(root).items()]
 
 
 def _entries(

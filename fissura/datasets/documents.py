@@ -78,6 +78,14 @@ def looks_like(path: Path, word: bytes) -> bool:
         return False
 
 
+def holds_word(path: Path, word: bytes) -> bool:
+    """Whether a word stands anywhere in a file that may be read; in a larger one it may."""
+    try:
+        return word in _read(path, MAX_JSON_BYTES)
+    except InputError:
+        return True
+
+
 def _read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as file:

@@ -17,6 +17,7 @@ from fissura.datasets.boxes import (
     Fault,
     Faults,
     Frames,
+    SplitList,
     as_array,
     box_fault,
 )
@@ -25,6 +26,7 @@ from fissura.datasets.frame_names import frame_number, look_numbered
 from fissura.datasets.layout import SIDES
 from fissura.datasets.picture_files import PictureFiles, Placing
 from fissura.datasets.splits import sides_of
+from fissura.sources import shown
 from fissura.types import InputError
 
 _SIDE = re.compile(r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?)(?:\d\w*)?")
@@ -125,14 +127,12 @@ class Gathering:
 
     # ---- the whole set ---------------------------------------------------------------------
 
-    def close(
-        self, classes: Iterable[str], splits: Mapping[str, frozenset[str]] | None = None
-    ) -> BoxSet:
-        """The set; `splits` are lists of names of pictures or of sequences."""
+    def close(self, classes: Iterable[str], lists: Sequence[SplitList] = ()) -> BoxSet:
+        """The set; `lists` are those of its splits, several of one side count together."""
         pictures = self._pictures
         frames = self._frames(pictures)
-        listed = _of_pictures(splits or {}, pictures)
-        self.faults.extend(_unknown_names(splits or {}, pictures, self.root))
+        listed = _of_pictures(lists, pictures)
+        self.faults.extend(_unknown_names(lists, pictures))
         self.faults.extend(_gaps(frames, self._sources))
         self.faults.extend(_numbered_stills(pictures, self._sources) if self.folders else ())
         name = self.root.resolve().name
@@ -195,30 +195,28 @@ def side_of(path: Path) -> str | None:
 
 
 def _of_pictures(
-    splits: Mapping[str, frozenset[str]], pictures: Sequence[BoxPicture]
+    lists: Iterable[SplitList], pictures: Sequence[BoxPicture]
 ) -> dict[str, frozenset[str]]:
-    """The same lists with the names of its pictures in place of a sequence's."""
-    return {
-        side: frozenset(
-            picture.name
-            for picture in pictures
-            if picture.name in names or picture.sequence in names
-        )
-        for side, names in splits.items()
-    }
+    """Name of split -> names of its pictures, in place of a sequence's too."""
+    found: dict[str, frozenset[str]] = {}
+    for one in lists:
+        chosen = {p.name for p in pictures if p.name in one.names or p.sequence in one.names}
+        found[one.side] = found.get(one.side, frozenset()) | chosen
+    return found
 
 
-def _unknown_names(
-    splits: Mapping[str, frozenset[str]], pictures: Sequence[BoxPicture], root: Path
-) -> Iterator[Fault]:
+def _unknown_names(lists: Iterable[SplitList], pictures: Sequence[BoxPicture]) -> Iterator[Fault]:
     """Names that a list holds and that are neither a picture's nor a sequence's."""
     known = {picture.name for picture in pictures} | {picture.sequence for picture in pictures}
-    for side, names in splits.items():
-        lost = sorted(names - known)
-        if lost:
+    for one in lists:
+        lost = sorted(one.names - known)
+        if lost and len(lost) == len(one.names) and one.side in SIDES:
+            what = f"names no annotated picture or sequence, the first is '{shown(lost[0])}'"
+            yield Fault("split_list_unknown", one.path, what)
+        elif lost:
             more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-            what = f"the list {side} names '{lost[0]}'{more}, no annotated picture or sequence"
-            yield Fault("split_lists_missing", root / "splits" / f"{side}.txt", what)
+            what = f"names '{shown(lost[0])}'{more}, no annotated picture or sequence"
+            yield Fault("split_lists_missing", one.path, what)
 
 
 def _gaps(frames: Mapping[str, Frames], sources: Mapping[Path, Path]) -> Iterator[Fault]:

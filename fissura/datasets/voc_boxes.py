@@ -6,13 +6,14 @@ pictures are sequences; a picture without an XML file is a frame but has no trut
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from fissura.datasets.boxes import MAX_PX, BoxSet, Fault, Faults, plain, unreadable
+from fissura.datasets.boxes import MAX_PX, BoxSet, Fault, Faults, SplitList, plain, unreadable
 from fissura.datasets.documents import looks_like, read_xml
-from fissura.datasets.gathering import Entry, Gathering, NamedBox
+from fissura.datasets.gathering import Entry, Gathering, NamedBox, side_of
 from fissura.datasets.layout import files_below, read_lines
 from fissura.datasets.picture_files import Placing
 from fissura.types import InputError
@@ -21,13 +22,16 @@ FOLDERS = ("Annotations", "annotations", "xml")
 PICTURES = ("JPEGImages", "images", "")
 LISTS = "ImageSets/Main"
 MAX_NAME = 200
+LOOKED_AT = 20
 SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+_FLAG = re.compile(r"\s+-?[01]$")
 
 
 def fits(folder: Path) -> bool:
     """Whether a set of this layout lies in `folder`."""
     files = _files(folder)
-    return bool(files) and looks_like(files[0], b"<annotation")
+    return any(looks_like(path, b"<annotation") for path in files[:LOOKED_AT])
 
 
 def read(folder: Path) -> BoxSet:
@@ -40,11 +44,14 @@ def read(folder: Path) -> BoxSet:
         except InputError as error:
             gathered.faults.append(unreadable(path, error))
             continue
+        if entry is None:
+            gathered.faults.append(Fault("left_out", path, "holds no <annotation>"))
+            continue
         entries.append((path, entry))
         classes.update(dict.fromkeys(label for _, _, label in entry.boxes))
     for path, entry in entries:
         gathered.add(path, [entry], Placing())
-    return gathered.close(sorted(classes), _splits(folder, gathered))
+    return gathered.close(sorted(classes), _lists(folder, tuple(classes), gathered))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -53,28 +60,51 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.xml")) + below
 
 
-def _splits(folder: Path, gathered: Gathering) -> dict[str, frozenset[str]]:
-    """Name of list -> names as the set has them: stems are given below the picture folder."""
-    found = {}
-    for path in sorted((folder / LISTS).glob("*.txt")):
-        stems = (line.split()[0] for line in read_lines(path) if line.strip())
-        if "_" not in path.stem:  # crack_train.txt lists pictures of one class
-            found[path.stem] = frozenset(_name(stem, gathered) for stem in stems)
+def _lists(folder: Path, classes: Sequence[str], gathered: Gathering) -> list[SplitList]:
+    """The lists of splits; `crack_test.txt` is one where no other list says what is in test."""
+    starts = tuple(f"{name}_" for name in classes)
+    paths = sorted((folder / LISTS).glob("*.txt"), key=lambda path: path.stem.startswith(starts))
+    found: list[SplitList] = []
+    for path in paths:
+        side = side_of(Path(path.name)) or path.stem
+        first = next((one.path.name for one in found if one.side == side), None)
+        if first and path.stem.startswith(starts):
+            what = f"lists pictures of one class, {first} all of the same split"
+            gathered.faults.append(Fault("left_out", path, what))
+            continue
+        lines = filter(None, map(str.strip, read_lines(path)))
+        names = frozenset(_listed(line, gathered) for line in lines)
+        found.append(SplitList(path, side, names))
     return found
 
 
-def _name(stem: str, gathered: Gathering) -> str:
-    parts = tuple(stem.split("/"))
-    homes = (((home,) if home else ()) for home in PICTURES)
-    files = next((found for home in homes if (found := gathered.files.at((*home, *parts)))), None)
-    return gathered.files.name(files[0]) if files else stem
+def _listed(line: str, gathered: Gathering) -> str:
+    """The name as the set has it; lists of one class end their lines in 1, 0 or -1."""
+    stem = _FLAG.sub("", line)
+    return _name(line, gathered) or _name(stem, gathered) or stem
+
+
+def _name(stem: str, gathered: Gathering) -> str | None:
+    """Name of the picture or sequence of that path below the picture folder."""
+    for home in PICTURES:
+        parts = (*filter(None, [home]), *stem.split("/"))
+        files = gathered.files.at(parts)
+        if files:
+            return gathered.files.name(files[0])
+        inside = gathered.root.joinpath(*parts, "x")
+        if gathered.files.beside(inside):
+            return gathered.files.name(inside).rpartition("/")[0]
+    return None
 
 
 # ---- one file ------------------------------------------------------------------------------
 
 
-def _entry(path: Path, number: int, gathered: Gathering) -> Entry:
+def _entry(path: Path, number: int, gathered: Gathering) -> Entry | None:
+    """What the file says; None where it is about something else."""
     root = read_xml(path)
+    if root.tag.lower() != "annotation":
+        return None
     height, width = _number(root, "size/height") or 0, _number(root, "size/width") or 0
     size_hw = (int(height), int(width)) if min(height, width) >= 1 else None
     return Entry(
