@@ -51,7 +51,7 @@ class EdgeGraph(nn.Module):
     def __init__(self, original: NeighbourGraph) -> None:
         super().__init__()
         self.levelled = original.edges == "levelled"
-        self.edge_mode = "circular" if original.edges == "wrap" else "replicate"
+        self.wraps = original.edges == "wrap"
         conv: Any = original.final_aggregation_layer[0]
         norm: Any = original.final_aggregation_layer[1]
         width = conv.out_channels
@@ -73,8 +73,7 @@ class EdgeGraph(nn.Module):
         """B×C×h×w, the same."""
         if self.levelled:
             x = functional.group_norm(x, 1)
-        rows = functional.pad(x, (0, 0, 1, 1), self.edge_mode)
-        columns = functional.pad(x, (1, 1, 0, 0), self.edge_mode)
+        rows, columns = (self._surrounded(x, axis) for axis in (2, 3))
         upright, level = rows[:, :, :-1] * rows[:, :, 1:], columns[..., :-1] * columns[..., 1:]
         half = x.shape[1] // 2
         vertex, edge, last = self.of_position(x).split([half, half, 2 * half], dim=1)
@@ -86,6 +85,12 @@ class EdgeGraph(nn.Module):
         ]
         update = vertex * _weighted(self.sum_answers, answers)
         return functional.relu(last + self.of_update(update))
+
+    def _surrounded(self, x: Tensor, axis: int) -> Tensor:
+        """One more at both ends of an axis; OpenVINO knows no padding that wraps."""
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
+        before, after = (last, first) if self.wraps else (first, last)
+        return torch.cat([before, x, after], dim=axis)
 
 
 def _sides(upright: Tensor, level: Tensor) -> list[Tensor]:

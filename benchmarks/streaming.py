@@ -1,0 +1,274 @@
+"""A streaming detector over a rendered belt: equal to the whole network, once per frame, how fast.
+
+    python benchmarks/streaming.py --size 512x512 --threads 2
+    python benchmarks/streaming.py --width 0.125 --size 64x96 --frames 50 --rounds 3 --threads 1
+
+First `--frames` frames go through the stream one by one, while the passes of the backbone and the
+memory are counted; then the network as its class stands answers the windows of every
+`--compare-every`th frame, and logits and boxes are compared. Then all engines take the next frame
+in turn with a naive reference (`naive_belt.py`: eager float32, channels first, five backbone passes
+a window), frame to boxes, letterbox and suppression included. Weights are random unless `--model`
+names a file; without its exported graphs beside it, they are written to a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from naive import NETWORKS, Reference
+
+from fissura.benchmark import NaiveEngine, interleave
+from fissura.config import PredictSettings
+from fissura.decode import decode_boxes, found_boxes
+from fissura.detect import Window
+from fissura.engines import BaseEngine, Engine, available_cores, open_engine
+from fissura.export import export_model
+from fissura.letterbox import Letterbox
+from fissura.models import MODELS
+from fissura.models.yolox import Body
+from fissura.synth import BeltScene
+from fissura.types import UInt8Image
+from fissura.weights import read_card
+from fissura.weights.network import new_card, save_safetensors
+from fissura.weights.parts import parts_of
+
+SURE = 50
+"""So many cells of the first frame are above the threshold where weights are random."""
+
+EARLY = 100
+ENGINES = (
+    ("torch", "float32"),
+    ("torch", "bf16"),
+    ("onnxruntime", "float32"),
+    ("openvino", "float32"),
+    ("openvino", "bf16"),
+)
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def random_detector(name: str, width: float, size_hw: tuple[int, int], folder: Path) -> Path:
+    """A network whose frames and branches all tell, as a file."""
+    torch.manual_seed(0)
+    network = MODELS[name](width=width).eval()
+    for part, values in network.state_dict().items():
+        if part.endswith("running_var"):
+            values.uniform_(0.5, 2)
+        elif "_preds" in part and part.endswith("weight"):
+            values.normal_(0, 0.5)
+    path = folder / f"{name}.safetensors"
+    save_safetensors(network, new_card(name, {"width": width}, size_hw=size_hw), path)
+    return path
+
+
+class Plain(BaseEngine):
+    """A network without streaming behind the interface of an engine."""
+
+    def __init__(self, runner: Any) -> None:
+        self.name, self.card, self.run = runner.name, runner.card, runner.run
+
+
+@dataclass
+class Counts:
+    """What one frame after the other cost."""
+
+    passes: int = 0
+    peak_early_mb: float = 0.0
+    peak_mb: float = 0.0
+
+
+def stream_all(
+    engine: Engine, frames: Iterator[UInt8Image], settings: PredictSettings, log: Path
+) -> Counts:
+    """All frames through one window; raw outputs go to a file, so that nothing grows here."""
+    counts, window, forward = Counts(), Window(engine.card), Body.forward
+
+    def counted(self: Body, x: torch.Tensor) -> Any:
+        counts.passes += len(x)
+        return forward(self, x)
+
+    Body.forward = counted  # type: ignore[method-assign]
+    fuse = engine.fuse
+    with log.open("wb") as file:
+
+        def kept(features: Any) -> Any:
+            raw = fuse(features)
+            file.write(raw["boxes_raw"].tobytes())
+            return raw
+
+        engine.fuse = kept  # type: ignore[method-assign]
+        for number, frame in enumerate(frames, 1):
+            window.push(frame)
+            window.detect(engine, settings)
+            if number == EARLY:
+                counts.peak_early_mb = peak_mb()
+    engine.fuse, Body.forward = fuse, forward  # type: ignore[method-assign]
+    counts.peak_mb = peak_mb()
+    return counts
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def compare(
+    offline: NaiveEngine, scene: BeltScene, settings: PredictSettings, log: Path, every: int
+) -> tuple[int, float, int]:
+    """Windows compared, largest difference by magnitude, frames with other boxes."""
+    card, shape = offline.card, (-1, *raw_shape(offline))
+    streamed = np.fromfile(log, np.float32).reshape(shape)
+    box = Letterbox(scene.size_wh[::-1], card.network_hw, card.resize)
+    largest, others, numbers = 0.0, 0, range(0, len(streamed), every)
+    for number in numbers:
+        places = [max(number - back, 0) for back in reversed(range(card.frames))]
+        clip = np.stack([box.apply(scene.frame(place).image) for place in places])
+        raw = offline.run(clip)["boxes_raw"]
+        gap = float(np.abs(raw - streamed[number]).max() / np.abs(raw).max())
+        largest = max(largest, gap)
+        others += not same_boxes(raw, streamed[number], card, settings)
+    return len(numbers), largest, others
+
+
+def raw_shape(engine: NaiveEngine) -> tuple[int, ...]:
+    """Of the output for one window."""
+    height, width = engine.card.network_hw
+    return 5 + len(engine.card.classes), height // 8, width // 8
+
+
+def same_boxes(one: Any, two: Any, card: Any, settings: PredictSettings) -> bool:
+    """As many boxes after suppression, at the same places to a twentieth of a pixel."""
+    limits = settings.threshold, card.nms_iou
+    boxes = [found_boxes({"boxes_raw": raw}, card.strides, *limits)[0] for raw in (one, two)]
+    return len(boxes[0]) == len(boxes[1]) and bool(np.allclose(*boxes, rtol=1e-3, atol=0.05))
+
+
+def threshold_of(engine: Engine, frame: UInt8Image) -> float:
+    """A score with room to both sides that leaves `SURE` cells of a frame."""
+    window = [engine.run_frame(frame)] * engine.card.frames
+    rows = decode_boxes(engine.fuse(window), engine.card.strides)
+    scores = np.sort(rows[:, 4] * rows[:, 5:].max(axis=1))[-SURE - 1 :]
+    return float(np.clip(scores[:2].mean(), 1e-6, 1 - 1e-6))
+
+
+def open_all(path: Path, threads: int) -> dict[str, Engine]:
+    """The naive reference first, the whole network in its own class, then whatever streams."""
+    opened: dict[str, Engine] = {}
+    if read_card(path).name in NETWORKS:
+        opened["naive window"] = Plain(Reference(path))
+    opened["class, window"] = Plain(NaiveEngine(path, threads))
+    for name, precision in ENGINES:
+        if importlib.util.find_spec(name):
+            opened[f"{name} {precision}, streaming"] = open_engine(path, name, precision, threads)
+    return opened
+
+
+def time_all(
+    engines: dict[str, Engine],
+    frames: list[UInt8Image],
+    settings: PredictSettings,
+    rounds: int,
+    clock: Callable[[], float],
+) -> Iterator[str]:
+    """Markdown rows: frame to boxes with every engine in turn."""
+    steps = [one_step(engine, frames, settings) for engine in engines.values()]
+    seconds = interleave(steps, rounds, clock)
+    for column, name in enumerate(engines):
+        own = seconds[:, column]
+        low, ratio, high = np.percentile(seconds[:, 0] / own, [25, 50, 75])
+        median, p95 = np.percentile(own, [50, 95])
+        yield (
+            f"| {name} | {1 / median:.2f} | {1e3 * median:.0f} | {1e3 * p95:.0f} |"
+            f" {ratio:.2f} ({low:.2f} to {high:.2f}) |"
+        )
+
+
+def one_step(
+    engine: Engine, frames: list[UInt8Image], settings: PredictSettings
+) -> Callable[[], object]:
+    """Takes the next frame, with a full window before it."""
+    window, count = Window(engine.card), 0
+    for frame in frames[: engine.card.frames]:
+        window.push(frame)
+    window.detect(engine, settings)
+
+    def step() -> object:
+        nonlocal count
+        count += 1
+        window.push(frames[(engine.card.frames + count) % len(frames)])
+        return window.detect(engine, settings)
+
+    return step
+
+
+def report(path: Path, options: argparse.Namespace, folder: Path) -> int:
+    """Prints both parts; 1 where streaming is not the whole network."""
+    card = read_card(path)
+    scene = BeltScene(7, card.network_hw[::-1], options.frames)
+    engine = open_engine(path, "torch", threads=options.threads)
+    settings = PredictSettings(threshold=threshold_of(engine, scene.frame(0).image))
+    images = (frame.image for frame in scene)
+    counts = stream_all(engine, images, settings, folder / "raw")
+    calls = counts.passes / options.frames
+    print(f"frames {options.frames}, backbone passes a frame {calls:.2f}")
+    print(
+        f"peak memory {counts.peak_early_mb:.0f} MB at frame {EARLY}, {counts.peak_mb:.0f} MB"
+        f" at the last"
+    )
+    offline = NaiveEngine(path, options.threads)
+    count, largest, others = compare(
+        offline, scene, settings, folder / "raw", options.compare_every
+    )
+    print(
+        f"{count} windows compared: logits differ by {largest:.1e} of the largest at most,"
+        f" {others} frames with other boxes\n"
+    )
+    del engine, offline
+    first = [scene.frame(number).image for number in range(min(16, options.frames))]
+    engines = open_all(path, options.threads)
+    print("| network | frames/s | median ms to boxes | p95 ms | times as fast (quartiles) |")
+    print("|-|-|-|-|-|")
+    for row in time_all(engines, first, settings, options.rounds, CLOCKS[options.clock]):
+        print(row, flush=True)
+    return int(largest > 1e-5 or others > 0 or calls != 1)
+
+
+def main() -> int:
+    """Makes or finds the network, then reports."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--model", type=Path, help="a safetensors file; default random weights")
+    parser.add_argument("--name", default="beltcrackdet", help="network with random weights")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--size", default="512x512", help="height x width of what it sees")
+    parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--compare-every", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=20, help="timed frames of each engine")
+    parser.add_argument("--threads", type=int, default=available_cores())
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    options = parser.parse_args()
+    height, width = map(int, options.size.split("x"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = options.model or random_detector(
+            options.name, options.width, (height, width), folder
+        )
+        onnx = path.with_suffix(".onnx")
+        if not all(part.is_file() for part in (onnx, *parts_of(onnx))):
+            print(f"export: {export_model(path, folder / onnx.name)}")
+            (folder / path.name).write_bytes(path.read_bytes())
+            path = folder / path.name
+        return report(path, options, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
