@@ -91,7 +91,9 @@ def test_commands_run(page: Path, folder: Path) -> None:
     assert ran >= 5
 
 
-@pytest.mark.parametrize("page", [*RUN, ROOT / "docs" / "python.md"], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [*RUN, ROOT / "docs" / "python.md", ROOT / "docs" / "streaming.md"], ids=name_of
+)
 def test_python_runs(page: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("photographs", "pictures")
     exec(compile(python_blocks(page), str(page), "exec"), {})
