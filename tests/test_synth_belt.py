@@ -426,3 +426,29 @@ class TestMasksAsASet:
         (copy / "annotations.json").write_text(text[: len(text) // 2])
         with pytest.raises(InputError, match=r"annotations\.json"):
             open_dataset(copy)
+
+
+def grey_of(belt: BeltScene, index: int) -> np.ndarray:
+    return belt.frame(index).image.astype(np.float32).mean(axis=2)
+
+
+def test_rain_is_seen_at_any_size() -> None:
+    """Bright spots that come and go while everything stands still, over two pictures' noise."""
+    for size in ((192, 128), (768, 432)):
+        spots = []
+        for weather in ("dry", "rain"):
+            belt = BeltScene(4, size, 3, weather=weather, light="day", speed_mps=0.0)
+            change = grey_of(belt, 1) - grey_of(belt, 2)
+            spots.append(float((np.abs(change - np.median(change)) > 12).mean()))
+        assert spots[0] < 0.002
+        assert 0.01 < spots[1] < 0.3
+
+
+def test_a_veil_of_dust_drifts_with_time_not_with_frames() -> None:
+    def veil(fps: float, index: int) -> np.ndarray:
+        belt = scene(7, weather="dust", light="day", speed_mps=0.0, fps=fps)
+        small = cv2.resize(grey_of(belt, index), (8, 5), interpolation=cv2.INTER_AREA)
+        return np.asarray(small / small.mean())
+
+    start, slow, fast = veil(10, 0), veil(5, 4), veil(20, 16)
+    assert np.abs(slow - fast).max() < 0.25 * np.abs(slow - start).max()

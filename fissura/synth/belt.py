@@ -126,11 +126,12 @@ class BeltScene:
         """What stands still, and the light on the belt where nothing hides it."""
         light_kind = self.style.light
         around = surround(self.camera, maps, self.style, rng)
-        light = light_on_belt(self.camera, maps, light_kind, rng)
+        wet = self.style.weather == "rain"
+        light = light_on_belt(self.camera, maps, light_kind, wet, rng)
         level = {"morning": 0.18, "day": 0.2, "lamp": 0.1, "dim": 0.06}[light_kind]
         seen = around.open > 0.5
         typical = float(light[seen].mean()) * float(self._paint.colour.mean()) ** 2
-        gain = level * rng.uniform(0.75, 1.3) / typical
+        gain = level * rng.uniform(0.75, 1.3) / typical * (0.62 if wet else 1.0)
         self._light = np.asarray(light * around.open[..., None] * np.float32(gain), np.float32)
         dark = {"morning": 0.9, "day": 1.0, "lamp": 0.6, "dim": 0.5}[light_kind] * level / 0.17
         self._still = np.asarray(around.still * light / light[seen].mean() * dark, np.float32)
@@ -153,7 +154,7 @@ class BeltScene:
         picture = cv2.multiply(screen, screen, scale=1 / 255**2, dtype=cv2.CV_32F)
         picture = cv2.multiply(picture, self._light, dst=picture)
         picture = cv2.add(picture, self._still, dst=picture)
-        image = self._weather.expose(np.asarray(picture, np.float32), index)
+        image = self._weather.expose(np.asarray(picture, np.float32), index, index / self.style.fps)
         identities = np.zeros(self.size_wh[::-1], np.int32)
         found = self._truth(run, identities)
         return BeltFrame(

@@ -212,9 +212,13 @@ def _cross_member(
 
 
 def light_on_belt(
-    camera: BeltCamera, maps: BeltMaps, light: Light, rng: np.random.Generator
+    camera: BeltCamera, maps: BeltMaps, light: Light, wet: bool, rng: np.random.Generator
 ) -> FloatMap:
-    """Light that falls on every pixel's piece of belt and comes back to the lens, H×W×3."""
+    """Light that falls on every pixel's piece of belt and comes back to the lens, H×W×3.
+
+    Wet rubber is a dull mirror: it shines in a narrow strip, and the more the flatter the look.
+    Clouds leave hardly a shadow.
+    """
     w, h = camera.size_wh
     y, x = np.mgrid[:h, :w].astype(np.float32)
     x, y = x / w - 0.5, (y - h / 2) / w
@@ -226,8 +230,11 @@ def light_on_belt(
         wing = np.clip((np.abs(maps.u) - camera.flat_m) / (0.06 * camera.half_m) + 0.5, 0, 1)
         level *= 1 + wing * rng.uniform(-0.3, 0.22) * np.where(maps.u > 0, 1.0, rng.uniform(-1, 1))
     level *= 1 - 0.55 * np.clip((x * x + y * y) * 1.6, 0, 1)
+    if wet:
+        level *= 1 + 1.5 * sheen**3 + 1.2 * np.clip(0.5 - y * w / h, 0, 1) ** 2
     if light in ("morning", "day") and rng.random() < 0.6:
-        level *= _shadows(maps, light, rng)
+        shade = _shadows(maps, light, rng)
+        level *= 0.8 + 0.2 * shade if wet else shade
     return np.asarray(level[..., None] * np.array(TINT[light]), np.float32)
 
 

@@ -36,6 +36,7 @@ class Look:
     scuffs: float
     weave: float
     cleats: float
+    wet: float = 0.0
 
 
 AMOUNTS: dict[BeltTexture, dict[str, float]] = {
@@ -54,7 +55,7 @@ def draw_look(texture: BeltTexture, wet: bool, rng: np.random.Generator) -> Look
     varied = {name: value * rng.uniform(0.7, 1.3) for name, value in amount.items()}
     if wet:
         grey *= 0.75
-        varied["dust"] *= 0.5
+        varied |= {"dust": 0.5 * varied["dust"], "wet": 1.0}
     return Look((grey - cold, grey, grey + cold), **varied)
 
 
@@ -115,6 +116,7 @@ class BeltSurface:
         tone += 0.036 * look.grain * fine
         tone += self._weave(first, count, streak) if look.weave > 0.2 else 0
         tone += self._cleats(first, count) if look.cleats > 0 else 0
+        tone += self._film(first, count, fine) if look.wet > 0 else 0
         dust = sum(f.rows(first, count) for f in self._dust) * 0.55 + 0.5 * look.dust - 0.75
         dust += 0.9 * look.dust * (self._across**2 - 0.4)
         dust = np.clip(dust, 0, 1.6) * look.dust * (0.62 + 0.16 * fine)
@@ -124,6 +126,14 @@ class BeltSurface:
         picture = np.array(look.colour, np.float32) * (1 + tone[..., None])
         picture += warm[..., None] * np.array([1.0, 0.35, -0.7], np.float32) * look.colour[1]
         return np.asarray(np.clip(picture, 0.03, 1), np.float32)
+
+    def _film(self, first: int, count: int, fine: FloatMap) -> FloatMap:
+        """A film of water: darker where it lies, with streaks and drops that catch the light."""
+        depth = self._clouds[0].rows(first, count) + 0.6 * self._clouds[1].rows(first, count)
+        pool = 1 / (1 + np.exp(np.clip(-3 * depth, -30, 30)))
+        runs = np.clip(self._streaks[2].rows(first, count) - 0.3, 0, 1.5)
+        drops = np.clip(fine - 1.7, 0, 1)
+        return np.asarray(self.look.wet * (pool * (0.4 * runs + 0.7 * drops - 0.34)), np.float32)
 
     def _weave(self, first: int, count: int, streak: FloatMap) -> FloatMap:
         """Fabric that shows where the cover has worn away."""

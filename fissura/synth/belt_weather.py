@@ -9,6 +9,12 @@ from fissura.synth.belt_style import Light, Weather
 from fissura.synth.textures import fractal
 from fissura.types import FloatMap, UInt8Image
 
+DRIFT = 0.5
+"""Widths of the picture that a veil of dust drifts in a second."""
+
+DROPS, SPLASHES = 220, 70
+"""Streaks of rain in a picture, and drops that burst in it."""
+
 SPARE_PX = 64
 """The noise is drawn that much larger than a picture, and shifted from frame to frame."""
 
@@ -32,13 +38,13 @@ class Weathering:
         if weather == "dust":
             self._cloud = fractal((h // 8 + 1, 4 * (w // 8) + 1), w / 24, w / 120, rng)
 
-    def expose(self, light: FloatMap, index: int) -> UInt8Image:
+    def expose(self, light: FloatMap, index: int, time_s: float) -> UInt8Image:
         """The picture of one frame; `light` is changed in place."""
         rng = np.random.default_rng([self._seed, 41, index])
         if self._weather == "rain":
             self._rain(light, rng)
         if self._weather == "dust":
-            self._dust(light, index, rng)
+            self._dust(light, time_s, rng)
         elif self._haze:
             light *= np.float32(1 - self._haze)
             light += np.float32(self._haze) * self._tint
@@ -50,13 +56,15 @@ class Weathering:
         cv2.add(screen, self._noise[y : y + h, x : x + w], dst=screen)
         return np.asarray(cv2.convertScaleAbs(screen), np.uint8)
 
-    def _dust(self, light: FloatMap, index: int, rng: np.random.Generator) -> None:
-        """A drifting veil, and grains that fly past."""
+    def _dust(self, light: FloatMap, time_s: float, rng: np.random.Generator) -> None:
+        """A veil that drifts with time and back again, and grains that fly past."""
         w, h = self._size_wh
-        wide = self._cloud.shape[1] - w // 8 - 1
-        swing = (index * max(1, w // 480)) % (2 * wide)
-        x = min(swing, 2 * wide - swing)
-        veil = cv2.resize(self._cloud[:, x : x + w // 8 + 1], (w, h))
+        part_wh = (w // 8 + 1, self._cloud.shape[0])
+        wide = self._cloud.shape[1] - part_wh[0]
+        swing = (time_s * DRIFT * w / 8) % (2 * wide)
+        left = min(swing, 2 * wide - swing)
+        middle = (left + (part_wh[0] - 1) / 2, (part_wh[1] - 1) / 2)
+        veil = cv2.resize(cv2.getRectSubPix(self._cloud, part_wh, middle), (w, h))
         share = np.clip(self._haze * (1 + 0.4 * veil), 0, 0.8).astype(np.float32)[..., None]
         light *= 1 - share
         light += share * self._tint
@@ -67,13 +75,23 @@ class Weathering:
             cv2.circle(light, centre, radius, level, -1, cv2.LINE_8, 4)
 
     def _rain(self, light: FloatMap, rng: np.random.Generator) -> None:
-        """Short streaks, nearly parallel, brighter than what is behind them."""
+        """Streaks, nearly parallel, few near and many far ones, and drops that burst."""
         w, h = self._size_wh
         veil = np.zeros((h, w), np.uint8)
         slant = np.random.default_rng([self._seed, 42]).uniform(-0.25, 0.25)
-        for x, y, length, bright in rng.random((90, 4)):
-            reach = (0.02 + 0.05 * length) * h
-            start = np.array([x * w * 1.2 - 0.1 * w, y * h])
-            line = np.stack([start, start + reach * np.array([slant, 1.0])]) * 16
-            cv2.polylines(veil, [line.astype(np.int32)], False, 20 + 60 * bright, 1, cv2.LINE_AA, 4)
-        light += (veil * np.float32(0.35 / 255))[..., None] * float(light[::16, ::16].mean()) * 3
+        for x, y, far, bright in rng.random((DROPS, 4)):
+            near = (1 - far) ** 3
+            start = np.array([x * w * 1.2 - 0.1 * w, y * h * 1.1 - 0.1 * h])
+            line = np.stack([start, start + (0.03 + 0.13 * near) * h * np.array([slant, 1.0])]) * 16
+            thick = max(1, round((0.8 + 1.6 * near) * w / 960))
+            shade = 50 + 90 * bright + 60 * near
+            cv2.polylines(veil, [line.astype(np.int32)], False, shade, thick, cv2.LINE_AA, 4)
+        for x, y, size, bright in rng.random((SPLASHES, 4)):
+            centre = (int(x * w * 16), int(y * h * 16))
+            radius = max(8, int((1.0 + 2.5 * size) * w / 960 * 16))
+            axes = (radius, max(8, radius // 2))
+            cv2.ellipse(veil, centre, axes, 0, 0, 360, 60 + 120 * bright, 1, cv2.LINE_AA, 4)
+        seen = float(light[::16, ::16].mean())
+        share = (veil * np.float32(0.55 / 255))[..., None]
+        light *= 1 - 0.5 * share
+        light += share * np.float32(2.2 * seen + 0.02)
