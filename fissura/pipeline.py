@@ -203,6 +203,8 @@ def _record(frame: Frame, engine: Engine, settings: PredictSettings, **found: An
         gps=frame.gps,
         scale=find_scale(settings, frame.size_hw),
         notes=frame.notes,
+        sequence=frame.sequence,
+        fps=frame.fps,
         image=frame.image,
         **found,
     )
@@ -290,17 +292,20 @@ class Line:
         for number, source in enumerate(sources):
             if isinstance(source, Item):
                 yield source._replace(number=number)
-                continue
-            name = _name(source)
-            found = steps(source, self._settings.max_pixels, self._engine.card.frames)
-            try:
-                for step in self._stages.each("read", found):
-                    yield Item(number, name, step)
-                    del step  # or two frames would be in memory while the next is worked on
-                    if number in self._ended:
-                        break
-            except InputError as error:
-                yield Item(number, name, error)
+            else:
+                yield from self._steps(number, source)
+
+    def _steps(self, number: int, source: Source) -> Items:
+        name = _name(source)
+        found = steps(source, self._settings.max_pixels, self._engine.card.frames)
+        try:
+            for step in self._stages.each("read", found):
+                yield Item(number, name, step)
+                del step  # or two frames would be in memory while the next is worked on
+                if number in self._ended:
+                    return
+        except InputError as error:
+            yield Item(number, name, error)
 
     def _each(self, stage: str, work: Callable[[Any], Any], items: Items) -> Items:
         ended = -1
@@ -308,17 +313,17 @@ class Line:
             for item in items:
                 if item.number == ended:
                     continue
-                made = item
-                if not isinstance(item.value, InputError):
-                    made = item._replace(value=self._try(stage, work, item.value))
-                    if isinstance(made.value, InputError):
-                        ended = item.number
-                        self._ended.add(ended)
+                made = item._replace(value=self._try(stage, work, item.value))
+                if isinstance(made.value, InputError):
+                    ended = item.number
+                    self._ended.add(ended)
                 del item
                 yield made
                 del made
 
     def _try(self, stage: str, work: Callable[[Any], Any], value: Any) -> Any:
+        if isinstance(value, InputError):
+            return value
         try:
             with self._stages.timing(stage):
                 return work(value)

@@ -44,7 +44,8 @@ class Frame:
     """One picture as every later step sees it: H×W×3 uint8 RGB, upright.
 
     `gps` is (latitude, longitude) in degrees, `notes` says what reading had to mend (rotation,
-    bit depth, colour), `time_s` and `index` place a frame in its sequence.
+    bit depth, colour), `time_s` and `index` place a frame in its sequence, whose name is
+    `sequence`; `fps` is the rate of its video where that says so.
     """
 
     image: UInt8Image
@@ -53,6 +54,8 @@ class Frame:
     time_s: float | None = None
     gps: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    sequence: str | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         ok = self.image.ndim == 3 and self.image.shape[2] == 3 and self.image.dtype == np.uint8
@@ -217,7 +220,8 @@ class Result:
     None for a detector; `detections` None for a segmentation network; `weights_sha256` of the
     file that ran; `settings` the resolved prediction settings; `image` the H×W×3 picture itself;
     `enlarged` sH×sW×3 where the network enlarges s times, the only field that is not in the
-    original's pixels.
+    original's pixels. `sequence` names the video or the numbered pictures that a frame belongs to,
+    `fps` is the rate of a video that says so.
     """
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
@@ -233,6 +237,8 @@ class Result:
     gps: tuple[float, float] | None = None
     scale: Scale | None = None
     notes: tuple[str, ...] = ()
+    sequence: str | None = None
+    fps: SkipJsonSchema[float | None] = field(default=None, metadata=ARRAY)
     detections: SkipJsonSchema[Detections | None] = field(default=None, metadata=ARRAY)
     image: SkipJsonSchema[UInt8Image | None] = field(default=None, repr=False, metadata=ARRAY)
     enlarged: SkipJsonSchema[UInt8Image | None] = field(default=None, repr=False, metadata=ARRAY)

@@ -192,7 +192,8 @@ class VideoFile:
                 at = max(last, 0) + (1 / self._rate if self._rate and index else 0)
             last = at
             self._count += 1
-            yield Frame(rgb, self.name, index, at)
+            rate = self._rate or None
+            yield Frame(rgb, self.name, index, at, sequence=self.name, fps=rate)
             del rgb
 
     def _next(self) -> UInt8Image | None:
@@ -267,7 +268,7 @@ class LiveStream:
         self._new: deque[Frame] = deque(maxlen=memory)
         self._changed = threading.Condition()
         self._stopped = False
-        self._fault: InputError | None = None
+        self._fault: Exception | None = None
         self._count = 0
         self._thread = threading.Thread(target=self._follow, name=self.name, daemon=True)
 
@@ -291,14 +292,15 @@ class LiveStream:
             fault, rgb = None, None
             try:
                 rgb = _read(self._capture, self._max_pixels, self.name)
-            except InputError as error:
+            except Exception as error:  # the thread that waits for frames raises it
                 fault = error
             with self._changed:
                 if rgb is None:
                     self._fault = fault or self._ended()
                 else:
                     at = time.monotonic() - started
-                    self._new.append(Frame(rgb, self.name, self._count, at))
+                    frame = Frame(rgb, self.name, self._count, at, sequence=self.name)
+                    self._new.append(frame)
                     self._count += 1
                 self._changed.notify()
         self._capture.release()

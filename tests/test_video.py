@@ -281,6 +281,18 @@ def test_live_frames_over_the_limit_are_refused(camera: FakeCamera) -> None:
     assert "over the limit of 100" in sentence_of("camera:0", max_pixels=100)[1]
 
 
+def test_an_error_while_following_a_live_source_is_raised(
+    camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(camera, "read", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        next(frames_of("camera:0"))
+    assert camera.released
+
+
 def test_no_camera_is_one_sentence(capfd: Any) -> None:
     assert "camera:99: there is no such camera" in sentence_of("camera:99")[1]
     assert capfd.readouterr().err == ""
