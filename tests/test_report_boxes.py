@@ -162,6 +162,51 @@ def test_video_plays_as_fast_as_its_source(tmp_path: Path) -> None:
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(12.5)
 
 
+def rate_of(path: Path) -> float:
+    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FPS)
+
+
+def test_a_film_has_the_rate_that_its_source_names(tmp_path: Path) -> None:
+    times = [0, 0.005, 0.1, 0.2]
+    results = [replace(make_boxes("a.mp4", 1, i, t), fps=12.0) for i, t in enumerate(times)]
+    write("video", tmp_path, results)
+    assert rate_of(tmp_path / "video" / "a.mp4") == pytest.approx(12)
+
+
+def test_a_burst_at_the_start_of_a_stream_does_not_rule_its_film(tmp_path: Path) -> None:
+    times = [0, 0.005, *(0.1 * i for i in range(1, 12))]
+    write("video", tmp_path, [make_boxes("camera:0", 1, i, t) for i, t in enumerate(times)])
+    (film,) = (tmp_path / "video").iterdir()
+    assert rate_of(film) == pytest.approx(10, rel=0.01)
+    assert count_frames(film) == len(times)
+
+
+def test_a_live_film_is_closed_now_and_then(tmp_path: Path) -> None:
+    with open_writers(["video"], tmp_path) as add:
+        for i in range(4):
+            add(make_boxes("rtsp://camera/belt", 1, i, i * 300.0))
+        assert [path.name for path in (tmp_path / "video").iterdir() if ".part" not in path.name]
+    films = sorted((tmp_path / "video").iterdir())
+    assert [film.name for film in films] == ["belt.mp4", "belt_000002.mp4"]
+    assert [count_frames(film) for film in films] == [2, 2]
+
+
+def test_a_picture_of_another_shape_is_not_squeezed(tmp_path: Path) -> None:
+    first = np.full((64, 64, 3), 255, np.uint8)
+    second = np.full((32, 64, 3), 255, np.uint8)
+    results = [
+        replace(make_boxes(f"{i}.png", 0), size_hw=image.shape[:2], image=image)
+        for i, image in enumerate((first, second))
+    ]
+    write("video", tmp_path, results)
+    (film,) = (tmp_path / "video").iterdir()
+    capture = cv2.VideoCapture(str(film), cv2.CAP_FFMPEG)
+    whole, barred = (capture.read()[1][:, -4:].mean(axis=(1, 2)) for _ in range(2))
+    assert whole.min() > 200
+    assert barred[18:46].min() > 200
+    assert max(barred[:14].max(), barred[50:].max()) < 50
+
+
 def test_video_takes_any_size_and_a_change_of_it(tmp_path: Path) -> None:
     results = [make_boxes("belt.mp4", 1, i, i / 25) for i in range(4)]
     for i, size_hw in enumerate([(7, 5), (121, 33), (3000, 40), (1, 1)]):
