@@ -245,3 +245,12 @@ def test_what_a_detection_took() -> None:
     sweep = matches.sweep(0)
     assert sweep.hit.tolist() == [True, False]
     assert sweep.truths.tolist() == [1]
+
+
+def test_boxes_of_any_size_count() -> None:
+    zeros = np.zeros(1, np.intp)
+    box = np.array([[0, 0, 2e5, 1e5]])
+    truth = TrueBoxes(zeros, zeros, box, box[:, 2] * box[:, 3], np.zeros(1, bool))
+    found = match(truth, FoundBoxes(zeros, zeros, box, np.ones(1)), 1)
+    assert found.sweep(0).truths.tolist() == [1]
+    assert found.sweep(0, area="large").hit.tolist() == [True]

@@ -24,12 +24,12 @@ Flags = NDArray[np.bool_]
 
 IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 AREAS = {
-    "all": (0.0, 1e10),
+    "all": (0.0, np.inf),
     "small": (0.0, 32.0**2),
     "medium": (32.0**2, 96.0**2),
-    "large": (96.0**2, 1e10),
+    "large": (96.0**2, np.inf),
 }
-"""Ranges of area in pixels, both ends included."""
+"""Ranges of area in pixels, both ends included; the original leaves out what is over 1e10."""
 
 MAX_DETECTIONS = 100
 """So many of a picture's detections of one class count, the best ones."""
