@@ -11,6 +11,7 @@ from small_belts import DarkFinder, results_of, write_belts
 
 from fissura.datasets.sequences import open_sequences
 from fissura.evaluate import EvaluateSettings, evaluate
+from fissura.evaluate.boxes import results
 from fissura.evaluate.boxes.results import category_names, read_results
 from fissura.types import InputError
 
@@ -50,9 +51,9 @@ def in_two_files(belts: Path, first: list[Any], second: list[Any]) -> Path:
     return belts
 
 
-def found_in(belts: Path, results: list[Any], classes: tuple[str, ...]) -> list[int]:
+def found_in(belts: Path, entries: list[Any], classes: tuple[str, ...]) -> list[int]:
     data = open_sequences(belts)
-    given = save(belts.parent / "given.json", results)
+    given = save(belts.parent / "given.json", entries)
     labels: list[int] = read_results(given).of(data, classes)[0].label.tolist()
     return labels
 
@@ -60,8 +61,8 @@ def found_in(belts: Path, results: list[Any], classes: tuple[str, ...]) -> list[
 def test_files_that_name_the_classes_in_another_order(belts: Path) -> None:
     in_two_files(belts, [CRACK], [{"id": 2, "name": "hole"}, CRACK])
     one = {"image_id": 100, "bbox": [0, 0, 9, 9], "score": 0.9}
-    results = [one | {"category_id": 1}, one | {"category_id": 2}]
-    assert found_in(belts, results, ("crack", "hole")) == [0, 1]
+    entries = [one | {"category_id": 1}, one | {"category_id": 2}]
+    assert found_in(belts, entries, ("crack", "hole")) == [0, 1]
 
 
 def test_files_that_disagree_about_an_id_are_refused(belts: Path, tmp_path: Path) -> None:
@@ -93,3 +94,47 @@ def test_classes_of_sets_without_ids_count_from_one(tmp_path: Path, belts: Path)
     (belts / "classes.txt").write_text("hole\ncrack\n", "utf-8")
     (belts / "boxes.txt").write_text("images/a/0.png 1,1,9,9,1\n", "utf-8")
     assert category_names(open_sequences(belts)) == {1: "hole", 2: "crack"}
+
+
+GOOD = '{"image_id": 100, "category_id": 7, "bbox": [1, 1, 9, 9], "score": 1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"[{GOOD} {GOOD}]", "no comma"),
+        (f"[{GOOD}] garbage", "follows the list"),
+        (f"[{GOOD}] \n ]", "follows the list"),
+        (f"[{GOOD},]", "cannot be read"),
+        (f"[,{GOOD}]", "cannot be read"),
+        (f"[{GOOD}", "no end"),
+        (f"[{GOOD},", "no end"),
+        (" ", "no end"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [len(GOOD), len(GOOD) + 2, 10_000])
+def test_lists_that_are_no_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str, chunk: int
+) -> None:
+    monkeypatch.setattr(results, "CHUNK", chunk)
+    path = tmp_path / "given.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError, match=says):
+        read_results(path)
+
+
+def test_white_space_of_any_length_between_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "CHUNK", len(GOOD))
+    path, gap = tmp_path / "given.json", "\n" * 300
+    path.write_text(f"{gap}[{gap}{GOOD}{gap},{gap}{GOOD}{gap}]{gap}", "utf-8")
+    assert read_results(path).score.tolist() == [1, 1]
+
+
+def test_a_file_without_the_pictures_of_validation(belts: Path, tmp_path: Path) -> None:
+    of_test = [one for one in results_of(belts) if one["image_id"] >= 103]
+    given = save(tmp_path / "given.json", of_test)
+    settings = EvaluateSettings(resamples=0, validation="val")
+    with pytest.raises(InputError, match=r"--validation val: .*given\.json holds no boxes on the"):
+        evaluate(given, belts, None, "test", "operating-point", tmp_path / "out", settings)

@@ -16,7 +16,7 @@ from fissura.evaluate.boxes.compare import compare
 from fissura.evaluate.boxes.naming import file_names
 from fissura.evaluate.boxes.pictures import write_pictures
 from fissura.evaluate.boxes.protocols import BoxProtocol
-from fissura.evaluate.boxes.results import category_names, write_results
+from fissura.evaluate.boxes.results import OtherPicturesError, category_names, write_results
 from fissura.evaluate.boxes.scoring import (
     FIXED_SCORE,
     Pictures,
@@ -120,7 +120,13 @@ def choose(job: BoxJob, source: BoxSource, frames: int) -> Choice:
             f"--validation {settings.validation}: shares pictures with the scored split; choose"
             " another split"
         )
-    found = source.find(data, job.classes, lambda: None)
+    try:
+        found = source.find(data, job.classes, lambda: None)
+    except OtherPicturesError as error:
+        raise InputError(
+            f"--validation {settings.validation}: {source.path} holds no boxes on the pictures of"
+            " that split; add them to the file, or give --threshold instead"
+        ) from error
     matches = match(true_boxes(data.keyframes, job.classes), found, len(data.keyframes))
     best = best_choice(matches, range(len(job.classes)))
     if best.value is None:

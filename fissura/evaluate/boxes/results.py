@@ -22,12 +22,16 @@ MAX_ID, MAX_NUMBER = 2**62, 1e9
 CHUNK = 4_000_000
 """Characters read at a time; no entry may be longer."""
 
-_BETWEEN = re.compile(r"\s*,?\s*")
+_SOLID = re.compile(r"\S")
 
 FORM = (
     "a COCO result is a list of entries with image_id, category_id, bbox [left, top, width, height]"
     " and score"
 )
+
+
+class OtherPicturesError(InputError):
+    """A file of results holds no boxes on any of the pictures asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Results:
     def _check_ids(self, image: Index, categories: Mapping[int, str], data: Sequences) -> None:
         if len(self.score) and (image < 0).all():
             first = ", ".join(str(i) for i in np.unique(self.image_id)[:3])
-            raise InputError(
+            raise OtherPicturesError(
                 f"{self.path}: none of its pictures (image_id {first} …) is among those of"
                 f" {data.name}; check the data set and --split"
             )
@@ -151,24 +155,43 @@ def _entries(path: Path) -> Iterator[Any]:
 
 def _members(file: TextIO) -> Iterator[Any]:
     decoder = json.JSONDecoder()
-    text = file.read(CHUNK).lstrip()
-    if text[:1] != "[":
+    text, at = _next(file, "", 0)
+    if text[at] != "[":
         raise ValueError("it holds no list")
-    at = 1
-    while True:
-        gap = _BETWEEN.match(text, at)
-        at = gap.end() if gap else at
-        if text[at : at + 1] == "]":
-            return
+    text, at = _next(file, text, at + 1)
+    ended = text[at] == "]"
+    while not ended:
         try:
-            member, at = decoder.raw_decode(text, at)
+            member, end = decoder.raw_decode(text, at)
         except ValueError:
             more = file.read(CHUNK)
             if not more or len(text) - at > CHUNK:
                 raise
             text, at = text[at:] + more, 0
-        else:
-            yield member
+            continue
+        yield member
+        text, at = _next(file, text, end)
+        ended = text[at] == "]"
+        if not ended and text[at] != ",":
+            raise ValueError("between two entries stands no comma")
+        text, at = (text, at) if ended else _next(file, text, at + 1)
+    rest = text[at + 1 :]
+    while not rest.strip():
+        rest = file.read(CHUNK)
+        if not rest:
+            return
+    raise ValueError("something follows the list")
+
+
+def _next(file: TextIO, text: str, at: int) -> tuple[str, int]:
+    """The text and the place in it of the next character that is no white space."""
+    found = _SOLID.search(text, at)
+    while found is None:
+        text = file.read(CHUNK)
+        if not text:
+            raise ValueError("the list has no end")
+        found = _SOLID.search(text)
+    return text, found.start()
 
 
 def _fault(entry: Any) -> str:
