@@ -44,7 +44,7 @@ class TestSomeFramesOfASequence:
             document.add(name, shot, video_id=1, frame_id=number)
         document.videos = [{"id": 1, "name": "fixed_pink_a"}]
         document.write(root / "annotations.json")
-        with pytest.raises(InputError, match=r"test \(2 frames\) and train \(1 frames\)"):
+        with pytest.raises(InputError, match=r"test \(2 frames\) and train \(1 frame\)"):
             open_sequences(root, split="train")
 
 

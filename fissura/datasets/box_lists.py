@@ -21,7 +21,7 @@ from fissura.datasets.boxes import (
     plain,
     unreadable,
 )
-from fissura.datasets.documents import read_text
+from fissura.datasets.documents import MAX_TEXT_BYTES, read_text
 from fissura.datasets.gathering import Entry, Gathering, NamedBox, side_of
 from fissura.datasets.layout import files_below, read_lines
 from fissura.frames import IMAGE_SUFFIXES
@@ -32,6 +32,7 @@ FOLDER = "annotations"
 CLASSES = "*classes.txt"
 USUAL = ("crack",)
 MAX_LINE = 65_536
+REACH = 100
 
 _NUMBER = r"-?\d{1,9}(?:\.\d{1,9})?"
 _BOX = re.compile(rf"({_NUMBER}),({_NUMBER}),({_NUMBER}),({_NUMBER}),(\d{{1,6}})")
@@ -73,10 +74,10 @@ def _has_boxes(path: Path) -> bool:
     """Whether any line ends in a box."""
     try:
         with path.open("rb") as file:
-            lines = iter(lambda: file.readline(MAX_LINE), b"")
-            return any(_BOX_AT_END.search(line[-100:]) for line in lines)
+            head = io.BytesIO(file.read(MAX_TEXT_BYTES))
     except OSError:
         return False
+    return any(_BOX_AT_END.search(line[-REACH:]) for line in head)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

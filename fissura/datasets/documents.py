@@ -36,7 +36,8 @@ def read_json(path: Path, kind: type[D]) -> D:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise InputError(f"{path}: {where}: {first['msg']}; mend the file") from error
+        what = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {where}: {what}; mend the file") from error
 
 
 def read_xml(path: Path) -> Element:

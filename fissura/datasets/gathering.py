@@ -270,10 +270,14 @@ def _split_by_frame(
         found = stated[sequence] if len(stated[sequence]) > 1 else known
         if len(found) > 1:
             first = next(iter(found.values()))[0]
-            parts = " and ".join(f"{side} ({len(found[side])} frames)" for side in sorted(found))
+            parts = " and ".join(f"{side} ({_counted(found[side])})" for side in sorted(found))
             what = f"the sequence {sequence} is split by frame between {parts}"
             yield Fault("split_by_frame", sources[first.file], what, first.file)
     yield from _continued(pictures, stated, sources)
+
+
+def _counted(pictures: Sequence[BoxPicture]) -> str:
+    return "1 frame" if len(pictures) == 1 else f"{len(pictures)} frames"
 
 
 def _settled_sides(
