@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from slow_simota import Box, Cell
 torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
 
-from fissura.train.assign import Matches, assign  # noqa: E402
+from fissura.train.assign import Matches, assign, class_cost  # noqa: E402
 from fissura.train.detection import Predictions, assign_all, decode, output_names  # noqa: E402
 
 SIDE = 64
@@ -137,6 +139,28 @@ def test_no_numbers_end_in_no_error() -> None:
     outputs = {"boxes_raw": torch.full((1, 7, 8, 8), float("nan"))}
     found = matched(decode(outputs, (8,)), boxes_of(2, 3, 2).float())
     assert len(found.cells) == len(found.boxes) == len(found.ious)
+
+
+def test_cost_of_many_classes_takes_no_cube_of_memory() -> None:
+    class Largest(TorchFunctionMode):
+        numel = 0
+
+        def __torch_function__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            if isinstance(found, torch.Tensor):
+                self.numel = max(self.numel, found.numel())
+            return found
+
+    scores = torch.rand(50, 40, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(30)
+    with Largest() as seen:
+        cost = class_cost(scores, labels)
+    assert seen.numel <= 50 * 40
+    wanted = torch.nn.functional.one_hot(labels, 40)[:, None].expand(30, 50, 40).float()
+    whole = torch.nn.functional.binary_cross_entropy(
+        scores.expand(30, 50, 40), wanted, reduction="none"
+    )
+    assert torch.allclose(cost, whole.sum(dim=-1), rtol=1e-5)
 
 
 def test_time_of_a_full_batch(one_thread: None) -> None:

@@ -87,8 +87,7 @@ def class_cost(scores: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy, summed over classes, of scores C×K for boxes of labels G: G×C."""
     hit = -torch.log(scores).clamp(min=LEAST_LOG)
     miss = -torch.log(1 - scores).clamp(min=LEAST_LOG)
-    others = torch.nn.functional.one_hot(labels, scores.shape[1]) == 0  # G×K
-    return hit.T[labels] + (miss * others[:, None]).sum(dim=-1)
+    return hit.T[labels] + (miss.sum(dim=-1) - miss.T[labels])
 
 
 def cheapest(cost: Tensor, overlaps: Tensor) -> tuple[Tensor, Tensor]:
