@@ -10,7 +10,7 @@ import pytest
 from fakes import sequences as fakes
 from fakes.sequences import edit, kinds
 
-from fissura.datasets import box_lists, boxes, documents
+from fissura.datasets import box_lists, boxes
 from fissura.datasets.sequences import open_sequences, read_box_sets
 from fissura.types import InputError
 
@@ -35,7 +35,7 @@ class TestSize:
             open_sequences(root)
 
     def test_files_end_somewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(documents, "MAX_TEXT_BYTES", 2000)
+        monkeypatch.setattr(box_lists, "MAX_TEXT_BYTES", 2000)
         root = fakes.box_lists(tmp_path)
         change_list(root, "\n" * 2000)
         with pytest.raises(
@@ -49,6 +49,15 @@ class TestSize:
         (tmp_path / "annotations.json").write_text(text)
         with pytest.raises(InputError, match=r"\.json: images: List should have at most 250000"):
             open_sequences(tmp_path)
+
+    def test_classes_end_somewhere(self, tmp_path: Path) -> None:
+        lists = fakes.box_lists(tmp_path / "lists")
+        (lists / "classes.txt").write_text("crack\n" * 20_000)
+        with pytest.raises(InputError, match=r"classes\.txt: over 100000 bytes"):
+            open_sequences(lists)
+        root = fakes.coco(tmp_path / "coco", ("crack",) * 10_001)
+        with pytest.raises(InputError, match="categories: List should have at most 10000"):
+            open_sequences(root)
 
     def test_many_faults_are_counted_but_not_kept(self, tmp_path: Path) -> None:
         root = fakes.box_lists(tmp_path)

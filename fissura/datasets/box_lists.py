@@ -23,7 +23,7 @@ from fissura.datasets.boxes import (
 )
 from fissura.datasets.documents import MAX_TEXT_BYTES, read_text
 from fissura.datasets.gathering import Entry, Gathering, NamedBox, side_of
-from fissura.datasets.layout import files_below, read_lines
+from fissura.datasets.layout import files_below
 from fissura.frames import IMAGE_SUFFIXES
 from fissura.sources import shown
 from fissura.types import InputError
@@ -32,6 +32,7 @@ FOLDER = "annotations"
 CLASSES = "*classes.txt"
 USUAL = ("crack",)
 MAX_LINE = 65_536
+MAX_CLASS_BYTES = 100_000
 REACH = 100
 
 _NUMBER = r"-?\d{1,9}(?:\.\d{1,9})?"
@@ -85,7 +86,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
     files = sorted(path for home in (folder, folder / FOLDER) for path in home.glob(CLASSES))
     names = []
     for path in files[:1]:
-        for place, line in enumerate(read_lines(path), 1):
+        for place, line in enumerate(read_text(path, MAX_CLASS_BYTES).splitlines(), 1):
             try:
                 names.append(plain(line.strip()))
             except ValueError as error:
@@ -95,22 +96,23 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 def _entries(path: Path, classes: Sequence[str], before: int, faults: Faults) -> Iterator[Entry]:
     """Pictures are numbered on from the lists before."""
+    text = read_text(path, MAX_TEXT_BYTES)
     pictures = boxes = 0
-    for place, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
+    for place, line in enumerate(io.StringIO(text, newline=None), 1):
         if not line.strip():
             continue
         where = f"line {place}"
         if len(line) > MAX_LINE:
             faults.append(Fault("bad_annotations", path, f"{where} is over {MAX_LINE} characters"))
             continue
-        text, words = _parted(line)
+        named, words = _parted(line)
         pictures, boxes = pictures + 1, boxes + len(words)
         if pictures > MAX_PICTURES or boxes > MAX_BOXES:
             raise InputError(
                 f"{path}: over {MAX_PICTURES} pictures or {MAX_BOXES} boxes; split the list"
             )
         found = [_box(path, f"{where}, box {n}", word, classes, faults) for n, word in words]
-        yield Entry(text, before + pictures, None, tuple(box for box in found if box))
+        yield Entry(named, before + pictures, None, tuple(box for box in found if box))
 
 
 def _parted(line: str) -> tuple[str, list[tuple[int, str]]]:

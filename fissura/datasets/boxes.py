@@ -27,7 +27,7 @@ MAX_PX = 1_000_000
 MAX_ID = 2**62
 """Ids are kept as 64-bit integers."""
 
-MAX_PICTURES, MAX_BOXES = 250_000, 500_000
+MAX_PICTURES, MAX_BOXES, MAX_CLASSES = 250_000, 500_000, 10_000
 """Most of one annotation file."""
 
 KEPT = 100

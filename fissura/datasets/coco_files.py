@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from fissura.datasets.boxes import (
     MAX_BOXES,
+    MAX_CLASSES,
     MAX_ID,
     MAX_PICTURES,
     MAX_PX,
@@ -90,8 +91,8 @@ class Coco(Document):
     annotations: Annotated[list[Annotation], FailFast(), Field(max_length=MAX_BOXES)] = Field(
         default_factory=list
     )
-    categories: Annotated[list[Category], FailFast()]
-    videos: Annotated[list[Video] | None, FailFast()] = None
+    categories: Annotated[list[Category], FailFast(), Field(max_length=MAX_CLASSES)]
+    videos: Annotated[list[Video] | None, FailFast(), Field(max_length=MAX_PICTURES)] = None
 
 
 @dataclass(frozen=True)

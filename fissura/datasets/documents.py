@@ -63,9 +63,9 @@ def read_xml(path: Path) -> Element:
     return builder.close()
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int) -> str:
     """A text list of boxes, a byte order mark taken off."""
-    return decoded(path, _read(path, MAX_TEXT_BYTES))
+    return decoded(path, _read(path, limit))
 
 
 def looks_like(path: Path, word: bytes) -> bool:
