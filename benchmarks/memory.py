@@ -2,6 +2,7 @@
 
     python benchmarks/memory.py
     python benchmarks/memory.py --megapixels 12 --compare photograph.jpg
+    python benchmarks/memory.py --megapixels 12 --series 4
 
 Renders a photograph of each size, runs the whole command on it in a process of its own and prints
 its peak resident memory and time. Then compares the probabilities of one picture of 3 to 4
@@ -75,17 +76,19 @@ def run_command(path: Path, out: Path, options: list[str]) -> tuple[float, float
     return peak, time.perf_counter() - started
 
 
-def measure(megapixels: float, folder: Path, options: list[str]) -> str:
-    """One table row: the whole command on one photograph of 4:3."""
+def measure(megapixels: float, series: int, folder: Path, options: list[str]) -> str:
+    """One table row: the whole command on so many photographs of 4:3."""
     height = int((megapixels * 1e6 * 3 / 4) ** 0.5)
     size_hw = height, height * 4 // 3
-    path = folder / f"{megapixels:g}mp.jpg"
-    cv2.imwrite(str(path), photograph(size_hw))
+    path = folder / f"{megapixels:g}mp"
+    path.mkdir()
+    for number in range(series):
+        cv2.imwrite(str(path / f"{number}.jpg"), photograph(size_hw, number))
     tile, overlap = windows.automatic_tile(size_hw)
-    peak, seconds = run_command(path, folder / path.stem, options)
+    peak, seconds = run_command(path, folder / f"{path.name}_out", options)
     limit = LIMITS_GB.get(round(megapixels))
     verdict = "" if limit is None else f"{limit} GB: {'kept' if peak <= limit else 'EXCEEDED'}"
-    size = f"{size_hw[1]}×{size_hw[0]}"
+    size = f"{f'{series} of ' if series > 1 else ''}{size_hw[1]}×{size_hw[0]}"
     return f"| {size} | {tile}, {overlap} | {peak:.2f} GB | {verdict} | {seconds:.0f} s |"
 
 
@@ -118,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--model", default="cgnet")
     parser.add_argument("--megapixels", type=float, nargs="*", default=[12, 100])
+    parser.add_argument("--series", type=int, default=1, help="photographs of each size in a run")
     parser.add_argument(
         "--compare", type=Path, help="picture to compare on; default a rendered one"
     )
@@ -127,7 +131,7 @@ def main() -> None:
     print("| photograph | tile, overlap | peak memory | limit | time |\n|-|-|-|-|-|")
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in options.megapixels:
-            print(measure(megapixels, Path(folder), given), flush=True)
+            print(measure(megapixels, options.series, Path(folder), given), flush=True)
     image = read_image(options.compare).image if options.compare else photograph(COMPARED_HW)
     print(
         "\n| tile, overlap | largest difference | mean | pixels that flip | crack pixels | time |"
