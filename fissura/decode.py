@@ -16,8 +16,8 @@ from fissura.types import FloatMap, InputError, SettingError
 
 _SATURATION = 80.0  # exp(80) still fits float32; beyond it the sigmoid is 0 or 1 anyway.
 
-LEAST_ROWS = 6
-"""Four numbers of a box, its objectness and one class."""
+BOX_ROWS = 5
+"""Four numbers of a box and its objectness, before the classes."""
 
 MOST_CANDIDATES = 30_000
 """So many best boxes are compared with each other: more than any published input size has cells."""
@@ -77,7 +77,7 @@ def decode_boxes(outputs: Mapping[str, NDArray[np.float32]], strides: Sequence[i
     """
     names = box_outputs(strides)
     shapes = [outputs[name].shape if name in outputs else () for name in names]
-    if any(len(shape) != 3 or shape[0] < LEAST_ROWS for shape in shapes):
+    if any(len(shape) != 3 or shape[0] < BOX_ROWS for shape in shapes):
         found = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
         raise SettingError(
             f"model: gives {found or 'nothing'} but no {', '.join(names)} as a detector does;"
@@ -142,8 +142,10 @@ def found_boxes(
     of one class that overlap by more than `iou` the best stays.
     """
     rows = decode_boxes(outputs, strides)
-    labels = rows[:, 5:].argmax(axis=1)
-    scores = rows[:, 4] * rows[np.arange(len(rows)), 5 + labels]
+    if rows.shape[1] == BOX_ROWS:
+        raise SettingError("model: tells no classes of boxes as a detector does; export it again")
+    labels = rows[:, BOX_ROWS:].argmax(axis=1)
+    scores = rows[:, 4] * rows[np.arange(len(rows)), BOX_ROWS + labels]
     sure = np.flatnonzero((scores >= confidence) & np.isfinite(rows).all(axis=1))
     sure = sure[np.argsort(-scores[sure], kind="stable")[:MOST_CANDIDATES]]
     boxes = corners(rows[sure, :4])
