@@ -18,8 +18,9 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
+from fissura.decode import box_outputs  # noqa: E402
 from fissura.train.assign import Matches, assign, class_cost  # noqa: E402
-from fissura.train.detection import Predictions, assign_all, decode, output_names  # noqa: E402
+from fissura.train.detection import Predictions, assign_all, decode  # noqa: E402
 
 SIDE = 64
 STRIDES = st.sampled_from([(8,), (8, 16, 32)])
@@ -35,7 +36,7 @@ def outputs_of(
     rng = np.random.default_rng(seed)
     return {
         name: torch.from_numpy(rng.normal(size=(pictures, 5 + classes, side // s, side // s)))
-        for name, s in zip(output_names(strides), strides, strict=True)
+        for name, s in zip(box_outputs(strides), strides, strict=True)
     }
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError  # noqa: E402
 from test_assign import CLASSES, COUNTS, SEEDS, STRIDES, boxes_of, outputs_of, plain  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from fissura.decode import decode_boxes  # noqa: E402
+from fissura.decode import box_outputs, decode_boxes  # noqa: E402
 from fissura.train.config import DetectionLossSettings  # noqa: E402
 from fissura.train.detection import (  # noqa: E402
     ciou,
@@ -24,7 +24,6 @@ from fissura.train.detection import (  # noqa: E402
     giou,
     iou_loss,
     nwd,
-    output_names,
 )
 
 FORMS = ("ciou", "giou", "iou")
@@ -193,7 +192,7 @@ def test_outputs_stay_as_they_are_and_half_precision_is_computed_in_full() -> No
 @pytest.mark.parametrize("reduction", ["released", "mean"])
 @pytest.mark.parametrize("strides", [(8,), (8, 16, 32)])
 def test_boxes_can_be_learned(strides: tuple[int, ...], reduction: str) -> None:
-    names = output_names(strides)
+    names = box_outputs(strides)
     outputs = {
         name: torch.zeros(1, 6, 64 // s, 64 // s, requires_grad=True)
         for name, s in zip(names, strides, strict=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 Index = NDArray[np.intp]
 Flags = NDArray[np.bool_]
+Values32 = NDArray[np.float32]
 
 IOUS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 AREAS = {
@@ -108,6 +109,46 @@ class Matches:
             self.found.image[keep],
             truths.astype(np.float64),
         )
+
+
+def gather_truth(pictures: Sequence[tuple[Values32, Index]]) -> TrueBoxes:
+    """Boxes n×4 xyxy and their classes, of every picture; those of class −1 are left out.
+
+    Sizes are those of the boxes, none is a crowd.
+    """
+    image, label, xywh, _ = _gathered([(boxes, labels) for boxes, labels in pictures])
+    return TrueBoxes(image, label, xywh, xywh[:, 2] * xywh[:, 3], np.zeros(len(label), np.bool_))
+
+
+def gather_found(pictures: Sequence[tuple[Values32, Values32, Index]]) -> FoundBoxes:
+    """Boxes n×4 xyxy, scores and classes of every picture; those of class −1 are left out."""
+    image, label, xywh, known = _gathered([(boxes, labels) for boxes, _, labels in pictures])
+    scores = [scores for _, scores, _ in pictures]
+    score = np.concatenate([np.zeros(0), *scores]).astype(np.float64)
+    return FoundBoxes(image, label, xywh, score[known])
+
+
+def _gathered(
+    pictures: Sequence[tuple[Values32, Index]],
+) -> tuple[Index, Index, Values, Flags]:
+    """Picture, class and xywh of every box that is kept, and which of all are."""
+    label = np.concatenate([np.zeros(0, np.intp), *(labels for _, labels in pictures)])
+    image = np.repeat(np.arange(len(pictures)), [len(labels) for _, labels in pictures])
+    xyxy = np.concatenate([np.zeros((0, 4)), *(boxes for boxes, _ in pictures)])
+    known: Flags = label >= 0
+    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)[known]
+    return image[known], label[known].astype(np.intp), xywh, known
+
+
+def pool(matches: Matches, labels: Sequence[int]) -> Sweep:
+    """The detections of several classes by falling score, each matched within its class."""
+    sweeps = [matches.sweep(label) for label in labels]
+    score = np.concatenate([sweep.score for sweep in sweeps])
+    order = np.argsort(-score, kind="stable")
+    hit = np.concatenate([sweep.hit for sweep in sweeps])
+    image = np.concatenate([sweep.image for sweep in sweeps])
+    truths = np.sum([sweep.truths for sweep in sweeps], axis=0)
+    return Sweep(hit[order], score[order], image[order], truths)
 
 
 def match(

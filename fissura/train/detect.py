@@ -6,8 +6,7 @@ B clips of T frames; a network of single pictures gets their key frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from fissura.decode import found_boxes
 from fissura.metrics.average_precision import average_precision, interpolate, levels
-from fissura.metrics.detection import FoundBoxes, Sweep, TrueBoxes, match
+from fissura.metrics.detection import gather_found, gather_truth, match, pool
 from fissura.train.clips import ClipBatch, Pictures, clip_of, network_boxes
 from fissura.train.config import DetectionLossSettings, SequenceSettings, TrainConfig
 from fissura.train.detection import detection_loss
@@ -108,7 +107,7 @@ def suiting(config: TrainConfig) -> tuple[SequenceSettings, DetectionLossSetting
 
 def box_score(found: Sequence[Found], truth: Sequence[Truth]) -> BoxScore:
     """Of the boxes of all pictures, which stand in the same order."""
-    matches = match(_truth(truth), _found(found), len(truth), ious=(0.5,))
+    matches = match(gather_truth(truth), gather_found(found), len(truth), ious=(0.5,))
     classes = sorted({int(label) for _, labels in truth for label in labels})
     sweeps = [matches.sweep(label) for label in classes]
     silent = not any(len(scores) for _, scores, _ in found)
@@ -116,7 +115,7 @@ def box_score(found: Sequence[Found], truth: Sequence[Truth]) -> BoxScore:
         return BoxScore(0.0, 0.0, 0.5, 0.0, 0.0, silent)
     weights = np.ones((1, len(truth)))
     precisions = [average_precision(interpolate(sweep, weights))[0] for sweep in sweeps]
-    curve = levels(_together(sweeps), weights)
+    curve = levels(pool(matches, classes), weights)
     if not len(curve.score):
         return BoxScore(float(np.mean(precisions)), 0.0, 0.5, 0.0, 0.0, silent)
     best = int(curve.f1[0].argmax())
@@ -127,36 +126,3 @@ def box_score(found: Sequence[Found], truth: Sequence[Truth]) -> BoxScore:
         precision=float(curve.precision[0, best]),
         recall=float(curve.recall[0, best]),
     )
-
-
-def _together(sweeps: Sequence[Sweep]) -> Sweep:
-    """Several classes as if they were one."""
-    hit, score, image = (
-        np.concatenate([getattr(sweep, name) for sweep in sweeps])
-        for name in ("hit", "score", "image")
-    )
-    return Sweep(hit, score, image, np.sum([sweep.truths for sweep in sweeps], axis=0))
-
-
-def _truth(truth: Sequence[Truth]) -> TrueBoxes:
-    xywh = _xywh(boxes for boxes, _ in truth)
-    image, label = _numbers([labels for _, labels in truth])
-    area = xywh[:, 2] * xywh[:, 3]
-    return TrueBoxes(image, label, xywh, area, np.zeros(len(area), bool))
-
-
-def _found(found: Sequence[Found]) -> FoundBoxes:
-    image, label = _numbers([labels for *_, labels in found])
-    scores = np.concatenate([scores for _, scores, _ in found]).astype(np.float64)
-    return FoundBoxes(image, label, _xywh(boxes for boxes, *_ in found), scores)
-
-
-def _xywh(boxes: Iterable[NDArray[np.float32]]) -> NDArray[np.float64]:
-    corners = np.concatenate(list(boxes)).astype(np.float64)
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-
-
-def _numbers(labels: Sequence[NDArray[Any]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number of the picture and of the class of every box."""
-    counts = [len(part) for part in labels]
-    return np.repeat(np.arange(len(labels)), counts), np.concatenate(labels).astype(np.intp)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fissura.decode import box_outputs
 from fissura.train.assign import TINY, Cells, assign, iou, overlap
 from fissura.train.config import DetectionLossSettings
 
@@ -39,15 +40,10 @@ class Predictions(NamedTuple):
     cells: Cells
 
 
-def output_names(strides: Sequence[int]) -> tuple[str, ...]:
-    """What a detector of these strides calls its outputs, in their order."""
-    return ("boxes_raw",) if len(strides) == 1 else tuple(f"boxes_raw{s}" for s in strides)
-
-
 def decode(outputs: Mapping[str, Tensor], strides: Sequence[int]) -> Predictions:
     """Boxes in network pixels; nothing of `outputs` is changed."""
     rows, corners, sizes = [], [], []
-    for name, stride in zip(output_names(strides), strides, strict=True):
+    for name, stride in zip(box_outputs(strides), strides, strict=True):
         raw = outputs[name].to(torch.promote_types(outputs[name].dtype, torch.float32))
         rows.append(raw.flatten(2).transpose(1, 2))  # B×hw×(5+K)
         down, across = (torch.arange(n, dtype=raw.dtype, device=raw.device) for n in raw.shape[2:])

@@ -26,11 +26,11 @@ from fissura.evaluate.boxes.scoring import (
     score_rows,
     value_rows,
 )
-from fissura.evaluate.boxes.sources import BoxSource
+from fissura.evaluate.boxes.sources import BoxSource, class_numbers
 from fissura.evaluate.job import EvaluateSettings, Progress
 from fissura.evaluate.output import output, remove_old_reports
 from fissura.evaluate.scoring import Bootstrap, Choice
-from fissura.metrics.detection import TrueBoxes, match
+from fissura.metrics.detection import TrueBoxes, gather_truth, match
 from fissura.types import InputError, Keyframe
 
 
@@ -94,14 +94,7 @@ def evaluate_boxes(
 
 def true_boxes(keyframes: Sequence[Keyframe], classes: Sequence[str]) -> TrueBoxes:
     """The boxes of the classes that count; sizes are those of the boxes, none is a crowd."""
-    numbers = {name: k for k, name in enumerate(classes)}
-    label = np.array([numbers.get(n, -1) for one in keyframes for n in one.labels], np.intp)
-    image = np.repeat(np.arange(len(keyframes)), [len(one.labels) for one in keyframes])
-    none = np.zeros((0, 4), np.float32)
-    xyxy = np.concatenate([none, *(one.boxes for one in keyframes)]).astype(np.float64)
-    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)[label >= 0]
-    image, label = image[label >= 0], label[label >= 0]
-    return TrueBoxes(image, label, xywh, xywh[:, 2] * xywh[:, 3], np.zeros(len(label), np.bool_))
+    return gather_truth([(one.boxes, class_numbers(one.labels, classes)) for one in keyframes])
 
 
 def choose(job: BoxJob, source: BoxSource, frames: int) -> Choice:

@@ -22,7 +22,7 @@ from fissura.metrics.average_precision import (
     ratio,
 )
 from fissura.metrics.coco import coco_scores, mean_known
-from fissura.metrics.detection import Flags, Index, Matches, Sweep, Values
+from fissura.metrics.detection import Flags, Index, Matches, Sweep, Values, pool
 
 Row = dict[str, Any]
 FIXED_SCORE = 0.5
@@ -160,17 +160,6 @@ def operating_scores(
         minutes = every / pictures.fps / 60
         found["false_per_minute"] = ratio(weights @ pictures.per_group(loose), minutes)
     return found
-
-
-def pool(matches: Matches, labels: Sequence[int]) -> Sweep:
-    """The detections of several classes by falling score, each matched within its class."""
-    sweeps = [matches.sweep(label) for label in labels]
-    score = np.concatenate([sweep.score for sweep in sweeps])
-    order = np.argsort(-score, kind="stable")
-    hit = np.concatenate([sweep.hit for sweep in sweeps])
-    image = np.concatenate([sweep.image for sweep in sweeps])
-    truths = np.sum([sweep.truths for sweep in sweeps], axis=0)
-    return Sweep(hit[order], score[order], image[order], truths)
 
 
 def by_group(matches: Matches, pictures: Pictures) -> Matches:

@@ -14,7 +14,7 @@ from fissura.datasets.sequences import Sequences, read_clip
 from fissura.detect import Window
 from fissura.engines import Engine
 from fissura.evaluate.boxes.results import Results, read_results
-from fissura.metrics.detection import FoundBoxes
+from fissura.metrics.detection import FoundBoxes, Index, gather_found
 from fissura.types import Detections, InputError
 
 Progress = Callable[[], None]
@@ -110,13 +110,13 @@ def is_results(source: object) -> bool:
     return isinstance(source, str | Path) and str(source).lower().endswith(".json")
 
 
-def _flat(found: Sequence[Detections], classes: Sequence[str]) -> FoundBoxes:
+def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> Index:
+    """Place of every label among the classes, −1 for others."""
     numbers = {name: k for k, name in enumerate(classes)}
-    label = np.array([numbers.get(name, -1) for one in found for name in one.labels], np.intp)
-    image = np.repeat(np.arange(len(found)), [len(one.labels) for one in found])
-    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
-    xyxy = np.concatenate([one.boxes for one in (none, *found)]).astype(np.float64)
-    score = np.concatenate([one.scores for one in (none, *found)]).astype(np.float64)
-    known = label >= 0
-    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
-    return FoundBoxes(image[known], label[known], xywh[known], score[known])
+    return np.array([numbers.get(name, -1) for name in labels], np.intp)
+
+
+def _flat(found: Sequence[Detections], classes: Sequence[str]) -> FoundBoxes:
+    return gather_found(
+        [(one.boxes, one.scores, class_numbers(one.labels, classes)) for one in found]
+    )
