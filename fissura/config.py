@@ -85,7 +85,8 @@ class PredictSettings(CleanSettings):
     `refine` names what happens to the crack map before the threshold. `scale` is how many times the
     model is expected to enlarge the picture: one that does otherwise is refused. For a detector
     `threshold` is the least score of a box, and of two boxes of one class that overlap by more than
-    `nms_iou` (intersection over union) the better one stays.
+    `nms_iou` (intersection over union) the better one stays. `fps` is how many of the numbered
+    pictures of a folder were taken in a second; videos say so themselves.
     """
 
     model: str = Field(default="cgnet", min_length=1)
@@ -100,6 +101,7 @@ class PredictSettings(CleanSettings):
     input_scale: float | None = Field(default=None, ge=0.1, le=8)
     scale: Literal[1, 2, 4, 8] | None = None
     nms_iou: float | None = Field(default=None, gt=0, le=1)
+    fps: float | None = Field(default=None, gt=0, le=1000)
     max_pixels: int = Field(default=200_000_000, ge=1)
     mm_per_px: float | None = Field(default=None, gt=0)
     gsd_from: str | None = None

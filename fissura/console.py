@@ -279,20 +279,20 @@ class PredictRun:
         found = plural(len(result.cracks), "crack")
         if result.detections is not None:
             found = plural(len(result.detections.labels), "box")
+        if result.sequence is not None:
+            self._note(result)
         if result.time_s is None:
             self._progress.step(f"{result.source}: {found}")
             return
-        self._note(result)
         self._frames += 1
         self._progress.frame(f"{result.source} {result.time_s:.1f} s: {found}, {self._pace()}")
 
     def _note(self, result: Result) -> None:
         """What is to be said of a sequence, each sentence once."""
         for note in result.notes:
-            line = f"note: {result.source}: {note}"
-            if line not in self._noted:
-                self._noted.add(line)
-                complain(line)
+            if note not in self._noted:
+                self._noted.add(note)
+                complain(f"note: {result.source}: {note}")
 
     def _pace(self) -> str:
         passed = max(time.monotonic() - self._started, 1e-9)

@@ -71,6 +71,9 @@ class PredictOptions:
     nms_iou: Annotated[
         float | None, Option(help="Of boxes that overlap by more, one stays; the model's own.")
     ] = None
+    fps: Annotated[
+        float | None, Option(help="Of a folder's numbered pictures: how many are a second.")
+    ] = None
     refine: Refine = None
     changes: Set = None
     engine: Engine = None

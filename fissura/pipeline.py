@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from fissura.measure import measure_cracks
 from fissura.measure.scale import from_mm_per_px, parse_gsd_from
 from fissura.overlap import Stages, ahead
 from fissura.refine import OWN_THRESHOLDS, clean_mask, refine
-from fissura.sequence import OnError, Source, Step, find_sources, refuse, steps
+from fissura.sequence import OnError, Places, Source, Step, find_sources, refuse, steps
 from fissura.types import (
     Detections,
     FloatMap,
@@ -216,22 +216,19 @@ class Watch:
     def __init__(self, engine: Engine, settings: PredictSettings) -> None:
         self._engine, self._settings = engine, settings
         self._window = Window(engine.card) if engine.card.classes else None
+        self._places = Places(engine.card.frames > 1, settings.fps)
         self._sequence: object = None
-        self._count = 0
 
     def see(self, step: Step) -> Seen:
         """What the network says of the newest frame of the step."""
-        newest = step.frames[-1]
+        newest = self._places.place(step)
         if self._window is None:
             return look(newest, self._engine, self._settings)
         if step.sequence != self._sequence:
             self._window.clear()
-            self._sequence, self._count = step.sequence, 0
+            self._sequence = step.sequence
         for frame in step.frames[-self._engine.card.frames :]:
             self._window.push(frame.image)
-        self._count += len(step.frames)
-        if newest.time_s is None and self._engine.card.frames > 1:
-            newest = replace(newest, index=self._count - 1)
         return Seen(newest, detections=self._window.detect(self._engine, self._settings))
 
 

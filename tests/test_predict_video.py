@@ -176,6 +176,66 @@ def test_a_folder_of_frames_is_written_as_one_video() -> None:
     assert count_frames(Path("o/video/frames.mp4")) == 12
 
 
+def write_numbered(*numbers: int) -> None:
+    import cv2
+
+    Path("frames").mkdir()
+    for number in numbers:
+        cv2.imwrite(f"frames/f_{number}.png", picture(number))
+
+
+def records(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(folder, "results.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.usefixtures("here")
+def test_frames_of_a_folder_keep_their_numbers_and_sequence() -> None:
+    write_numbered(10, 11, 12, 14, 16, 17, 20)
+    Path("frames/f_16.png").write_text("broken")
+    done = run("frames", "--model", "belt.onnx", "--out", "o")
+    assert done.exit_code == 1
+    seen = [10, 11, 12, 14, 17, 20]
+    found = records("o")
+    assert [one["frame_index"] for one in found] == seen
+    assert {one["sequence"] for one in found} == {"frames/f_*.png"}
+    assert [bool(one["notes"]) for one in found] == [False, False, False, True, True, True]
+    notes = [line for line in done.stderr.splitlines() if "note:" in line]
+    assert "f_14.png: number 13 is missing before" in notes[0]
+    assert "f_17.png: numbers 15 to 16 are missing before" in notes[1]
+    coco = json.loads(Path("o/coco.json").read_text())
+    assert [one["name"] for one in coco["videos"]] == ["frames/f_*.png"]
+    assert [(one["video_id"], one["frame_id"]) for one in coco["images"]] == [(1, n) for n in seen]
+    assert coco["images"][0]["file_name"] == "frames/f_10.png"
+    assert files("o") >= {"video/frames.mp4"}
+
+
+@pytest.mark.usefixtures("here")
+def test_the_rate_of_a_folder_gives_times() -> None:
+    import cv2
+
+    write_numbered(5, 6, 7, 9)
+    write_toy_detector(Path("one.onnx"))
+    words = ["--model", "one.onnx", "--out", "o", "--formats", "jsonl,video"]
+    done = run("frames", *words, "--fps", "4")
+    assert done.exit_code == 0, done.stderr
+    assert [one["time_s"] for one in records("o")] == [0, 0.25, 0.5, 1]
+    film = cv2.VideoCapture("o/video/frames.mp4", cv2.CAP_FFMPEG)
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(4)
+    assert count_frames(Path("o/video/frames.mp4")) == 5
+
+
+@pytest.mark.usefixtures("here")
+def test_every_tenth_frame_is_no_gap_and_another_size_is_noted() -> None:
+    import cv2
+
+    write_numbered(0, 10, 20)
+    cv2.imwrite("frames/f_30.png", picture(0)[:32])
+    done = run("frames", "--model", "belt.onnx", "--out", "o", "--formats", "jsonl,video")
+    (line,) = done.stderr.splitlines()
+    assert "f_30.png: has 96×32 pixels where the picture before it has 96×64" in line
+    assert count_frames(Path("o/video/frames.mp4")) == 4
+
+
 @pytest.mark.usefixtures("here")
 def test_pictures_keep_the_formats_of_pictures() -> None:
     import cv2

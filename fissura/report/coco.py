@@ -43,10 +43,12 @@ class CocoWriter:
         height, width = result.size_hw
         name = readable(result.source)
         image = {"id": self._images + 1, "file_name": name, "width": width, "height": height}
-        if result.time_s is not None:
+        if result.time_s is not None and result.sequence in (None, result.source):
             image["file_name"] = f"{name}#{result.frame_index}"  # or all frames would have one
-            video = self._videos.setdefault(name, len(self._videos) + 1)
-            image |= {"video_id": video, "frame_id": result.frame_index, "time_s": result.time_s}
+        if result.time_s is not None or result.sequence is not None:
+            video = readable(result.sequence or result.source)
+            number = self._videos.setdefault(video, len(self._videos) + 1)
+            image |= {"video_id": number, "frame_id": result.frame_index, "time_s": result.time_s}
         found = [_annotation(crack, result) for crack in result.cracks]
         if result.detections is not None:
             found += [self._box(entry) for entry in box_entries(result.detections)]

@@ -46,9 +46,10 @@ class VideoWriter:
     def write(self, result: Result) -> None:
         """Draw one frame and append it to the video of its source."""
         picture = draw_result(result, MAX_SIDE)
-        source, index = result.source, result.frame_index
-        if result.time_s is None:  # pictures follow each other folder by folder
+        source, index = result.sequence or result.source, result.frame_index
+        if source != result.source or result.time_s is None:  # pictures, folder by folder
             source = str(PurePosixPath(source.replace("\\", "/")).parent)
+        if result.time_s is None:
             index = self._shown[1] + 1
         again = source == self._shown[0] and index > self._shown[1]
         if self._reel is None or not again or self._is_long(result):

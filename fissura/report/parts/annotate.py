@@ -85,9 +85,11 @@ def _corner_notes(canvas: UInt8Image, result: Result, zoom: float, letter: int) 
 
 
 def _note(result: Result) -> str:
-    """A frame's time, or that a picture shows nothing."""
-    if result.time_s is not None:
-        return f"{result.time_s:.2f} s"
+    """A frame's number and time, or that a picture shows nothing."""
+    told = [f"frame {result.frame_index}"] if result.sequence is not None else []
+    told += [f"{result.time_s:.2f} s"] if result.time_s is not None else []
+    if told:
+        return ", ".join(told)
     if result.detections is None:
         return "" if result.cracks else "No crack found"
     return "" if len(result.detections.labels) else "Nothing found"
