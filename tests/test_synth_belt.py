@@ -452,3 +452,46 @@ def test_a_veil_of_dust_drifts_with_time_not_with_frames() -> None:
 
     start, slow, fast = veil(10, 0), veil(5, 4), veil(20, 16)
     assert np.abs(slow - fast).max() < 0.25 * np.abs(slow - start).max()
+
+
+class TestTears:
+    def test_a_tear_runs_along_the_whole_picture(self) -> None:
+        spans = []
+        for seed in range(4):
+            belt = scene(seed, view="above", light="lamp", weather="dry", tears=4.0)
+            tears = {d.identity for d in belt.defects if d.length_m is not None}
+            for index in range(0, 200, 20):
+                frame = belt.frame(index)
+                spans += [
+                    float(box[3] - box[1]) / SIZE[1]
+                    for box, identity in zip(frame.boxes, frame.crack_ids, strict=True)
+                    if identity in tears
+                ]
+        assert max(spans) > 0.95
+
+    def test_tears_are_added_to_what_is_there(self) -> None:
+        without, plenty = (scene(3, view="side", tears=number) for number in (0.0, 5.0))
+        assert plenty.defects[: len(without.defects)] == without.defects
+        assert len(plenty.defects) > len(without.defects)
+        assert plenty.marks == without.marks
+        assert len({d.identity for d in plenty.defects}) == len(plenty.defects)
+
+
+def test_thick_dust_hides_the_rubber_in_ochre() -> None:
+    for seed in range(3):
+        warm = []
+        for texture in ("worn", "dusty"):
+            image = scene(seed, texture=texture, light="day", view="side").frame(0).image
+            red, blue = image[..., 0].mean(), image[..., 2].mean()
+            warm.append(float((red - blue) / (red + blue)))
+        assert warm[1] > warm[0] + 0.02
+
+
+def test_belts_that_networks_have_learned_from_stay_as_they_are() -> None:
+    belt = BeltScene(7, (64, 64), 1, view="above", light="day", weather="dry")
+    assert (belt.style.tears, belt.style.dust) == (0.0, 1.0)
+    first, last = belt.defects[0], belt.marks[-1]
+    found = (first.u, first.s, first.angle, first.share, last.s, len(belt.defects), len(belt.marks))
+    wanted = (0.264356, 18.33266, 20.515674, 0.021378, 0.0, 13, 42)
+    assert found == pytest.approx(wanted, abs=1e-5)
+    assert belt.frame(0).image.mean() == pytest.approx(103.672, abs=0.3)

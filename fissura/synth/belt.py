@@ -29,9 +29,6 @@ Float64 = NDArray[np.float64]
 WIDEST_PX = 1800
 """The painted belt is at most so many pixels wide."""
 
-SPREAD_M = 1.4
-"""No defect reaches further than this from its centre along the belt."""
-
 LEAST_SEEN_PX = 2
 """A defect with fewer pixels in sight on its longer side has no box."""
 
@@ -186,8 +183,7 @@ class BeltScene:
     def _truth(self, run: float, identities: NDArray[np.int32]) -> list[tuple[Defect, Float64]]:
         """Damage in sight with its boxes; its pixels are marked in `identities`."""
         found = []
-        low, high = self._low - run - SPREAD_M, self._high - run + SPREAD_M
-        for defect, place in self._paint.near(low, high):
+        for defect, place in self._paint.near(self._low - run, self._high - run):
             revolution = self._paint.revolution(place)
             centre = np.array([defect.u, place + run])
             outlines = [

@@ -36,6 +36,8 @@ GROWTH_ALLOWANCE = 1.3
 """Full-grown boxes are so much larger than planned: others are young, or cut off by the rim."""
 
 LONGEST_M = 2.4
+REACH_M = 1.4
+LONGEST_TEAR_M = 8.0
 GROWN_AFTER = 5
 """Revolutions after which a growing crack has its full size."""
 
@@ -44,7 +46,8 @@ GROWN_AFTER = 5
 class Defect:
     """One crack or hole: `share` of the picture that its box takes when it is full grown.
 
-    `start` is the share of its full length at the first revolution; 1 does not grow.
+    `start` is the share of its full length at the first revolution; 1 does not grow. `length_m` is
+    that of a tear, for which `share` does not count.
     """
 
     identity: int
@@ -55,6 +58,12 @@ class Defect:
     share: float
     start: float
     seed: int
+    length_m: float | None = None
+
+    @property
+    def reach_m(self) -> float:
+        """No part of it lies further than this from its place along the belt."""
+        return REACH_M if self.length_m is None else 0.55 * self.length_m + 0.1
 
     def grown(self, revolution: int) -> float:
         """Share of the full length at a revolution, from `start` up to 1."""
@@ -89,6 +98,27 @@ def plan_defects(
             )
         )
     return found
+
+
+def plan_tears(
+    first: int, length_m: float, visible_m: float, style: BeltStyle, rng: np.random.Generator
+) -> list[Defect]:
+    """Tears along the belt, longer than what a picture shows of it; identities from `first` on."""
+    longest = min(LONGEST_TEAR_M, 0.5 * length_m)
+    return [
+        Defect(
+            identity=first + number,
+            kind="crack",
+            u=float(rng.uniform(-0.38, 0.38) * style.width_m),
+            s=float(rng.uniform(0, length_m)),
+            angle=float(90 + rng.normal(0, 0.6)),
+            share=1.0,
+            start=float(rng.uniform(0.5, 0.8)) if rng.random() < 0.35 else 1.0,
+            seed=int(rng.integers(2**31)),
+            length_m=float(min(longest, visible_m * rng.uniform(1.3, 2.5))),
+        )
+        for number in range(rng.poisson(style.tears * length_m / 20))
+    ]
 
 
 def _direction(rng: np.random.Generator) -> float:
@@ -150,6 +180,8 @@ def shape_of(defect: Defect, least_px: float, ppm: float, area: BoxArea) -> Shap
 
     `least_px` is the width in belt pixels below which nothing of a crack would be seen.
     """
+    if defect.length_m is not None:
+        return _shape(defect, defect.length_m, least_px, ppm)
     length = 60 / ppm
     for _ in range(2):
         shape = _shape(defect, length, least_px, ppm)
@@ -167,7 +199,7 @@ def _shape(defect: Defect, length: float, least_px: float, ppm: float) -> Shape:
     rng = np.random.default_rng([defect.seed, 1])
     if defect.kind == "hole":
         return Shape(edge=_ragged_edge(length, defect.angle, rng))
-    units = float(np.clip(length * ppm, 60, 360))
+    units = float(np.clip(length * ppm, 60, 360 if defect.length_m is None else 1500))
     metre = length / units
     gaping = rng.random() < 0.22
     wide = np.exp(rng.normal(np.log(0.055 if gaping else 0.02), 0.4)) * length * ppm
@@ -180,7 +212,7 @@ def _shape(defect: Defect, length: float, least_px: float, ppm: float) -> Shape:
         angle_deg=defect.angle,
         length_px=units,
         centre_xy=(2 * units, 2 * units),
-        wander=float(rng.uniform(0.05, 0.24)),
+        wander=float(rng.uniform(0.05, 0.24)) * (0.12 if defect.length_m else 1.0),
         roughness_px=min(0.3 * width + 0.25, 0.012 * units),
         branches=int(rng.choice(3, p=[0.68, 0.24, 0.08])),
         texture="plain",

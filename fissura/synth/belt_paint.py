@@ -18,6 +18,7 @@ from fissura.synth.belt_defects import (
     paint_defect,
     paint_opening,
     plan_defects,
+    plan_tears,
     rasterise,
     shape_of,
 )
@@ -64,18 +65,22 @@ class BeltPaint:
         self.length_m = self.count * self.piece_m
         self.blur_px = style.speed_mps * style.exposure_s * self.ppm
         rng = np.random.default_rng([seed, 31])
-        look = draw_look(style.texture, style.weather == "rain", rng)
+        look = draw_look(style.texture, style.weather == "rain", style.dust, rng)
         self.colour = np.array(look.colour)
         self._surface = BeltSurface(look, seed, self.ppm, self.width)
         self._inside = np.array([0.085, 0.08, 0.08]) * rng.uniform(0.5, 1.3)
         self._shines_through = style.view == "below" and style.light in ("day", "morning")
         usual = rng.poisson(style.cracks_per_frame * self.length_m / scale.visible_m)
         self.defects = plan_defects(usual, self.length_m, style, rng)
+        if style.tears > 0:  # from numbers of its own, as the water of rain
+            own, known = np.random.default_rng([seed, 34]), len(self.defects) + 1
+            self.defects += plan_tears(known, self.length_m, scale.visible_m, style, own)
         self.marks = plan_marks(self.length_m, style.width_m, style.decoys, rng)
         if style.weather == "rain":  # from numbers of its own, so that the rest stays where it is
             wet = np.random.default_rng([seed, 33])
             self.marks += plan_wet_marks(self.length_m, style.width_m, style.decoys, wet)
         self._places = np.array([d.s for d in self.defects])
+        self._reach = np.array([d.reach_m for d in self.defects])
         self._mark_places = np.array([m.s for m in self.marks])
         self._mark_reach = np.array([m.reach for m in self.marks])
         self._pieces: Pieces = OrderedDict()
@@ -84,9 +89,10 @@ class BeltPaint:
         self._patches: OrderedDict[tuple[int, float], Patch] = OrderedDict()
 
     def near(self, low: float, high: float) -> list[tuple[Defect, float]]:
-        """Defects between two places on the endless belt, each with the metres it is there at."""
-        shifted = (self._places - low) % self.length_m + low
-        chosen = np.flatnonzero(shifted < high)
+        """Defects that reach between two places of the endless belt, and the metres each is at."""
+        first = low - self._reach
+        shifted = (self._places - first) % self.length_m + first
+        chosen = np.flatnonzero(shifted < high + self._reach)
         return [(self.defects[k], float(shifted[k])) for k in chosen]
 
     def revolution(self, place: float) -> int:
@@ -117,7 +123,7 @@ class BeltPaint:
         middle = (number + 0.5) * self.piece_m
         turns = [
             (self.defects[k], away, self.revolution(middle + away))
-            for k, away in self._around(self._places, middle, 1.5)
+            for k, away in self._around(self._places, middle, self._reach + 0.1)
         ]
         key = (number % self.count, tuple(defect.grown(turn) for defect, _, turn in turns))
         if key not in self._pieces:

@@ -37,7 +37,11 @@ class Look:
     weave: float
     cleats: float
     wet: float = 0.0
+    cover: float = 0.0
 
+
+POWDER = np.array([0.62, 0.58, 0.515], np.float32)
+"""Screen value of dust that lies thickly."""
 
 AMOUNTS: dict[BeltTexture, dict[str, float]] = {
     "plain": {"weave": 0.15},
@@ -47,8 +51,11 @@ AMOUNTS: dict[BeltTexture, dict[str, float]] = {
 }
 
 
-def draw_look(texture: BeltTexture, wet: bool, rng: np.random.Generator) -> Look:
-    """A belt of the given kind, a little different every time; wet rubber is darker and clean."""
+def draw_look(texture: BeltTexture, wet: bool, dust: float, rng: np.random.Generator) -> Look:
+    """A belt of the given kind, a little different every time; wet rubber is darker and clean.
+
+    `dust` is a factor on its dust; what goes beyond 1 hides the rubber.
+    """
     grey, cold = rng.uniform(0.34, 0.5), rng.normal(0.006, 0.008)
     amount = {"streaks": 0.8, "clouds": 0.8, "grain": 0.9, "dust": 0.15, "scuffs": 0.6}
     amount |= {"weave": 0.0, "cleats": 0.0} | AMOUNTS[texture]
@@ -56,6 +63,8 @@ def draw_look(texture: BeltTexture, wet: bool, rng: np.random.Generator) -> Look
     if wet:
         grey *= 0.75
         varied |= {"dust": 0.5 * varied["dust"], "wet": 1.0}
+    varied["cover"] = 0.5 * varied["dust"] * max(0.0, dust - 1)
+    varied["dust"] *= min(dust, 1.0)
     return Look((grey - cold, grey, grey + cold), **varied)
 
 
@@ -125,6 +134,10 @@ class BeltSurface:
         warm = 0.05 * dust + 0.004 * cloud
         picture = np.array(look.colour, np.float32) * (1 + tone[..., None])
         picture += warm[..., None] * np.array([1.0, 0.35, -0.7], np.float32) * look.colour[1]
+        if look.cover > 0:
+            share = np.clip(look.cover * (0.55 + 0.45 * dust + 0.12 * cloud), 0, 0.92)[..., None]
+            powder = (0.9 + 0.06 * fine + 0.05 * cloud)[..., None] * POWDER
+            picture += share * (powder - picture)
         return np.asarray(np.clip(picture, 0.03, 1), np.float32)
 
     def _film(self, first: int, count: int, fine: FloatMap) -> FloatMap:
