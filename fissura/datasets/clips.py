@@ -94,10 +94,15 @@ def read_clip(keyframe: Keyframe) -> list[UInt8Image]:
     its annotations say is refused, since its boxes would be wrong.
     """
     images = [_cache.read(path) for path in keyframe.paths]
-    found, stated = images[-1].shape[:2], keyframe.size_hw
-    if found != stated:
-        raise InputError(
-            f"{keyframe.paths[-1]}: is {found[1]}×{found[0]}, its annotations say "
-            f"{stated[1]}×{stated[0]}; mend one of them"
-        )
+    require_stated_size(keyframe, (images[-1].shape[0], images[-1].shape[1]))
     return images
+
+
+def require_stated_size(keyframe: Keyframe, found_hw: tuple[int, int]) -> None:
+    """InputError where the key frame's picture is not of the size that its boxes are for."""
+    (height, width), (there, across) = keyframe.size_hw, found_hw
+    if found_hw != keyframe.size_hw:
+        raise InputError(
+            f"{keyframe.paths[-1]}: is {across}×{there}, its annotations say {width}×{height}; "
+            "mend one of them"
+        )

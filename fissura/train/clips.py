@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fissura.augment.clip import ClipChange, ClipStrength, change_boxes, change_frame, draw_change
+from fissura.datasets.clips import require_stated_size
 from fissura.datasets.sequences import EmptySplitError, Sequences, open_sequences
 from fissura.frames import read_image
 from fissura.letterbox import Letterbox
@@ -247,12 +248,7 @@ def _target(keyframe: Keyframe, settings: SequenceSettings, change: ClipChange |
 def clip_of(keyframe: Keyframe, pictures: Pictures, change: ClipChange | None = None) -> Tensor:
     """3×T×H×W float32; InputError where the key frame is not of the size that its boxes are for."""
     fitted = [pictures(path) for path in keyframe.paths]
-    if fitted[-1].size_hw != keyframe.size_hw:
-        (height, width), (there, across) = keyframe.size_hw, fitted[-1].size_hw
-        raise InputError(
-            f"{keyframe.paths[-1]}: is {across}×{there}, its annotations say {width}×{height}; "
-            "mend one of them"
-        )
+    require_stated_size(keyframe, fitted[-1].size_hw)
     frames = [picture.image for picture in fitted]
     if change is not None:
         frames = [change_frame(frame, change, number) for number, frame in enumerate(frames)]
