@@ -268,6 +268,8 @@ def test_every_preset_trains_a_step_when_made_small(
         "data.sets={belt: 1.0}",
         "data.size_hw=[64, 64]",
         "data.order=weighted",
+        "data.classes=[crack]",
+        "arguments.classes=1",
         "data.validation_limit=1",
         "arguments.width=0.125",
         "stages=[{iterations: 1, batch_size: 2}]",
