@@ -46,6 +46,9 @@ from fissura.weights.parts import parts_of
 SURE = 50
 """So many cells of the first frame are above the threshold where weights are random."""
 
+GAIN = 1.6
+"""Of weights, by the inputs of a sum: maps neither fade nor grow."""
+
 EARLY = 100
 ENGINES = (
     ("torch", "float32"),
@@ -60,14 +63,18 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 def random_detector(name: str, width: float, size_hw: tuple[int, int], folder: Path) -> Path:
     """A network whose frames and branches all tell, as a file."""
     torch.manual_seed(0)
-    network = MODELS[name](width=width).eval()
+    arguments: dict[str, Any] = {"width": width}
+    if name == "beltcrackdet":
+        arguments["edges"] = "levelled"  # or products of neighbours grow with such weights
+    network = MODELS[name](**arguments).eval()
     for part, values in network.state_dict().items():
         if part.endswith("running_var"):
             values.uniform_(0.5, 2)
-        elif "_preds" in part and part.endswith("weight"):
-            values.normal_(0, 0.5)
+        elif values.ndim == 4:
+            spread = 0.5 if "_preds" in part else (GAIN / values[0].numel()) ** 0.5
+            values.normal_(0, spread)
     path = folder / f"{name}.safetensors"
-    save_safetensors(network, new_card(name, {"width": width}, size_hw=size_hw), path)
+    save_safetensors(network, new_card(name, arguments, size_hw=size_hw), path)
     return path
 
 

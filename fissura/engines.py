@@ -214,11 +214,14 @@ class TorchEngine(BaseEngine):
             from fissura.models.deepcrack_zou import unpools
             from fissura.weights.deploy import simplify
             from fissura.weights.network import Deployed, load_module, streams
+            from fissura.weights.winograd import with_winograd
         except ImportError:
             raise _missing("torch", "train") from None
         torch.set_num_threads(threads)
         network, self.card = load_module(path)
         simplify(network, self.card.network_hw, fused=True)
+        if self.card.classes and precision == "float32":
+            with_winograd(network)
         deployed: Any = Deployed(network, self.card)
         # Channels last is quicker, but rounds equal windows unequally, which un-pooling would show.
         plain = unpools(network)

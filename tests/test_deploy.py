@@ -19,6 +19,7 @@ from fissura.models.beltcrackdet.spatial import MemoryReader  # noqa: E402
 from fissura.models.beltcrackdet.swin import FrameSwin  # noqa: E402
 from fissura.models.beltcrackdet.temporal import EDGES, NeighbourGraph  # noqa: E402
 from fissura.weights.deploy import simplify  # noqa: E402
+from fissura.weights.winograd import WinogradConv, fits, with_winograd  # noqa: E402
 
 sides = st.integers(1, 21)
 
@@ -95,3 +96,41 @@ def test_a_norm_by_the_batch_is_left_alone() -> None:
     wanted = network(x)
     simplify(network)
     assert torch.allclose(network(x), wanted)
+
+
+# ---- fewer products ------------------------------------------------------------------------
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 13), st.integers(1, 13), st.booleans())
+def test_fewer_products_make_the_same_sums(batch: int, h: int, w: int, bias: bool) -> None:
+    torch.manual_seed(h)
+    conv = nn.Conv2d(64, 80, 3, padding=1, bias=bias).double()
+    x = torch.randn(batch, 64, h, w).double()
+    with torch.no_grad():
+        assert torch.allclose(WinogradConv(conv)(x), conv(x), rtol=1e-9, atol=1e-10)
+
+
+@torch.no_grad()
+def test_rounding_stays_small() -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(128, 128, 3, padding=1), torch.randn(1, 128, 32, 32)
+    exact = conv.double()(x.double())
+    found = WinogradConv(conv.float())(x)
+    assert float((found - exact).abs().max()) < 4e-6 * float(exact.abs().max())
+
+
+def test_only_wide_plain_convolutions_are_replaced() -> None:
+    plain = nn.Conv2d(64, 64, 3, padding=1)
+    others = [
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.Conv2d(64, 64, 3, padding=1, stride=2),
+        nn.Conv2d(64, 64, 3, padding=2, dilation=2),
+        nn.Conv2d(64, 64, 3, padding=1, groups=64),
+        nn.Conv2d(64, 64, 1),
+    ]
+    assert fits(plain)
+    assert not any(fits(other) for other in others)
+    network = nn.Sequential(plain, *others)
+    with_winograd(network)
+    assert [type(part) for part in network] == [WinogradConv, *[nn.Conv2d] * 5]
