@@ -346,19 +346,19 @@ def data_stats(options: StatsOptions) -> int:
 def data_synth(options: SynthOptions) -> int:
     """Render pictures with exact truth: cracked walls, or sequences of a running belt."""
     from fissura import synth
-    from fissura.config import apply_overrides
     from fissura.report import prepare_output
 
-    synth.check_subject(options.what)
+    given = console.given(("seed", "sequences", "frames", "size"), options)
+    short = console.given(("fps", "speed"), options)
+    synth.check_subject(options.what, [*given, *short, *(["set"] if options.changes else [])])
     prepare_output(options.out, options.overwrite)
     found: dict[str, Any] = {"out": str(options.out)}
     if options.what == "walls":
         pictures = [str(path) for path in synth.write_demo(options.out)]
         found = {"pictures": pictures, "mm_per_px": synth.DEMO_MM_PER_PX} | found
         return console.print_outcome(found, options.as_json)
-    style = apply_overrides({"fps": options.fps, "speed_mps": options.speed}, options.changes or ())
-    size_wh = synth.read_size(options.size)
-    series = synth.BeltSeries(options.seed, options.sequences, options.frames, size_wh)
+    style = synth.read_style(short, options.changes or ())
+    series = synth.read_series(given)
     with console.Progress("rendering", quiet=options.as_json) as progress:
         found = synth.write_belts(options.out, series, style, progress.often) | found
     return console.print_outcome(found, options.as_json)

@@ -173,14 +173,16 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of `values` with every `a.b=c` set; `c` is read as YAML."""
+def apply_overrides(
+    values: Mapping[str, Any], overrides: Sequence[str], example: str = "train.epochs=3"
+) -> dict[str, Any]:
+    """A copy of `values` with every `a.b=c` set; `c` is read as YAML, `example` shows how."""
     result = dict(values)
     for override in overrides:
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):
-            raise InputError(f"--set {override}: expected NAME=VALUE, as in train.epochs=3")
+            raise InputError(f"--set {override}: expected NAME=VALUE, as in {example}")
         value = _parse(f"value: {text}".encode(), f"--set {override}")["value"]
         result = _with_value(result, keys, value, override)
     return result

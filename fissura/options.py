@@ -259,16 +259,16 @@ class StatsOptions:
 
 @dataclass(kw_only=True)
 class SynthOptions:
-    """Options of `fissura data synth`; all but the first three are for belts."""
+    """Options of `fissura data synth`; all but the first two are for belts."""
 
     out: Annotated[Path, Option(help="Folder for the pictures.")]
     what: Annotated[str, Argument(help="walls: three photographs; belt: video sequences.")] = (
         "walls"
     )
-    seed: Annotated[int, Option(help="Decides everything that is not given.")] = 0
-    sequences: Annotated[int, Option(help="How many belts.")] = 1
-    frames: Annotated[int, Option(help="Pictures of each.")] = 60
-    size: Annotated[str, Option(help="WIDTHxHEIGHT of the pictures.")] = "960x540"
+    seed: Annotated[int | None, Option(help="Decides what is not given [0].")] = None
+    sequences: Annotated[int | None, Option(help="How many belts [1].")] = None
+    frames: Annotated[int | None, Option(help="Pictures of each [60].")] = None
+    size: Annotated[str | None, Option(help="WIDTHxHEIGHT of the pictures [960x540].")] = None
     fps: Annotated[float | None, Option(help="Frames per second [30].")] = None
     speed: Annotated[float | None, Option(help="Of the belt in m/s [2 to 6].")] = None
     changes: Annotated[

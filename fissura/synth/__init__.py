@@ -1,7 +1,8 @@
 """Rendered pictures of cracks with exact truth."""
 
 from fissura.synth.belt import BeltFrame, BeltScene
-from fissura.synth.belt_files import BeltSeries, check_subject, read_size, write_belts
+from fissura.synth.belt_files import BeltSeries, write_belts
+from fissura.synth.belt_options import check_subject, read_series, read_size, read_style
 from fissura.synth.belt_style import BeltStyle
 from fissura.synth.cracks import CrackSpec, RenderedCrack, render_crack
 from fissura.synth.textures import TEXTURES, Texture
@@ -18,7 +19,9 @@ __all__ = [
     "RenderedCrack",
     "Texture",
     "check_subject",
+    "read_series",
     "read_size",
+    "read_style",
     "render_crack",
     "render_wall",
     "write_belts",

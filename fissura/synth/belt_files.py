@@ -16,7 +16,7 @@ import numpy as np
 
 from fissura.synth.belt import BeltFrame, BeltScene, check_size
 from fissura.synth.belt_style import draw_style
-from fissura.types import InputError, SettingError
+from fissura.types import SettingError
 
 CATEGORIES = ("crack", "hole")
 JPEG_QUALITY = 92
@@ -26,22 +26,6 @@ PAUSE_S = 5.0
 
 SHARE = 0.05
 """Of the time at most so much goes into writing annotations."""
-
-SUBJECTS = ("walls", "belt")
-
-
-def check_subject(what: str) -> None:
-    """Refuse a subject that cannot be rendered."""
-    if what not in SUBJECTS:
-        raise InputError(f"data synth {what}: choose one of {', '.join(SUBJECTS)}")
-
-
-def read_size(text: str) -> tuple[int, int]:
-    """Width and height from a text such as 960x540."""
-    width, times, height = text.lower().partition("x")
-    if not (times and width.isdecimal() and height.isdecimal()):
-        raise SettingError(f"--size {text}: expected WIDTHxHEIGHT, as 960x540")
-    return int(width), int(height)
 
 
 @dataclass(frozen=True)
@@ -89,6 +73,7 @@ def write_belts(
         "categories": [{"id": k, "name": name} for k, name in enumerate(CATEGORIES, start=1)],
     }
     total = series.sequences * series.frames
+    folder.mkdir(parents=True, exist_ok=True)
     _remove_belts(folder)
     book = _Book(folder / "annotations.json", coco)
     try:
@@ -132,15 +117,14 @@ class _Book:
 
 def _remove_belts(folder: Path) -> None:
     """Take away the pictures and masks of an earlier run, and nothing else."""
-    for kind, ending in (("images", ".jpg"), ("masks", ".png")):
-        for belt in (folder / kind).glob("belt_*"):
-            if not re.fullmatch(r"belt_\d{3,}", belt.name) or belt.is_symlink():
-                continue
-            for path in belt.glob(f"*{ending}"):
-                if path.stem.isdecimal():
-                    path.unlink()
-            if not any(belt.iterdir()):
-                belt.rmdir()
+    for belt in (*folder.glob("images/belt_*"), *folder.glob("masks/belt_*")):
+        if not re.fullmatch(r"belt_\d{3,}", belt.name) or belt.is_symlink():
+            continue
+        for path in belt.iterdir():
+            if re.fullmatch(r"\d+\.(jpg|png)", path.name):
+                path.unlink()
+        if not any(belt.iterdir()):
+            belt.rmdir()
 
 
 def _video(scene: BeltScene, identity: int, name: str) -> dict[str, Any]:
