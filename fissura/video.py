@@ -369,7 +369,29 @@ def _open(place: str | int, name: str) -> Any:
         raise InputError(
             f"{name}: does not answer as a video stream within {TIMEOUT_S:g} s; check the address"
         )
+    if _lacks_contents(Path(place)):
+        raise InputError(
+            f"{name}: is cut or was never closed, its table of contents (moov) is missing; copy the"
+            " file anew or repair it with a program for such files"
+        )
     raise InputError(f"{name}: is cut or damaged, or holds no video; copy the file anew")
+
+
+def _lacks_contents(path: Path) -> bool:
+    """Whether an MP4 or QuickTime file has frames and no whole table that tells where they are."""
+    seen: set[bytes] = set()
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4]), head[4:]
+            if length == 1:
+                length = int.from_bytes(file.read(8)) - 8
+            if kind != b"moov" or file.tell() + length - 8 <= size:
+                seen.add(kind)
+            if length < 8:
+                break
+            file.seek(length - 8, os.SEEK_CUR)
+    return b"mdat" in seen and b"moov" not in seen
 
 
 def _read(capture: Any, max_pixels: int, name: str) -> UInt8Image | None:

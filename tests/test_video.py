@@ -163,7 +163,7 @@ def test_the_head_of_an_mp4_alone_is_one_sentence(tmp_path: Path) -> None:
     path = write_video(tmp_path / "belt.mp4", 40)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    assert "is cut or damaged, or holds no video" in sentence_of(path)[1]
+    assert "its table of contents (moov) is missing" in sentence_of(path)[1]
 
 
 def test_missing_files_folders_and_sizes(tmp_path: Path) -> None:
