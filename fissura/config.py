@@ -118,6 +118,25 @@ class PredictSettings(CleanSettings):
         return self
 
 
+OF_CRACKS = {
+    *("low_threshold", "min_area_px", "max_hole_px", "tile", "overlap", "input_scale", "scale"),
+    *("refine", "guided", "crf", "blur_px"),
+}
+"""Settings that decide nothing for a detector."""
+
+
+def applied(settings: PredictSettings, finds_boxes: bool) -> dict[str, Any]:
+    """Those of the settings that had a say in what was found."""
+    idle = OF_CRACKS if finds_boxes else {"nms_iou"}
+    if not settings.refine.startswith("guided"):
+        idle = idle | {"guided"}
+    if settings.refine != "crf":
+        idle = idle | {"crf"}
+    if settings.fps is None:
+        idle = idle | {"fps"}
+    return settings.model_dump(exclude=idle)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML without aliases (a few lines of them can expand to gigabytes) or repeated keys."""
 

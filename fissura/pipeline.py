@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fissura import enlarged
-from fissura.config import PredictSettings, build_settings
+from fissura.config import PredictSettings, applied, build_settings
 from fissura.detect import Window
 from fissura.engines import Engine, open_engine
 from fissura.maps import seen_maps
@@ -197,7 +197,7 @@ def _record(frame: Frame, engine: Engine, settings: PredictSettings, **found: An
         size_hw=frame.size_hw,
         model=engine.card.name,
         weights_sha256=engine.card.weights_sha256,
-        settings=settings.model_dump(),
+        settings=applied(settings, bool(engine.card.classes)),
         frame_index=frame.index,
         time_s=frame.time_s,
         gps=frame.gps,

@@ -58,6 +58,23 @@ def test_usual_formats_of_a_video() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_records_hold_the_settings_that_had_a_say() -> None:
+    boxes, masks = (set(settings) for settings in map(settings_of, ("belt.onnx", "toy.onnx")))
+    assert {"threshold", "nms_iou", "model", "engine"} <= boxes
+    assert not {"guided", "crf", "refine", "min_area_px", "tile", "fps"} & boxes
+    assert {"threshold", "min_area_px", "refine", "tile"} <= masks
+    assert not {"guided", "crf", "nms_iou", "fps"} & masks
+    assert "guided" in settings_of("toy.onnx", "--refine", "guided", "--overwrite")
+
+
+def settings_of(*words: str) -> dict[str, Any]:
+    folder = words[0].removesuffix(".onnx")
+    done = run("belt.avi", "--formats", "jsonl", "--out", folder, "--model", *words)
+    assert done.exit_code == 0, done.stderr
+    return dict(records(folder)[0]["settings"])
+
+
+@pytest.mark.usefixtures("here")
 def test_progress_tells_frames_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("belt.avi", "--model", "belt.onnx", "--out", "few")
     lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
