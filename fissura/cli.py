@@ -104,7 +104,7 @@ def _predict_settings(options: PredictOptions) -> PredictSettings:
 
 def _free_folder(verb: str, sources: Sequence[str]) -> Path:
     """runs/VERB/NAME after the first source, numbered if it exists."""
-    from fissura.video import public_name
+    from fissura.addresses import public_name
 
     source = re.sub(r"^.*://|(?<=^camera):", "", public_name(sources[0]))
     plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(source).parts)

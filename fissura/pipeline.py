@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fissura import enlarged
+from fissura.addresses import is_live, public_name
 from fissura.config import PredictSettings, applied, build_settings
 from fissura.detect import Window
 from fissura.engines import Engine, open_engine
@@ -34,7 +35,7 @@ from fissura.types import (
     SettingError,
     UInt8Image,
 )
-from fissura.video import is_live, is_video, public_name
+from fissura.video import is_video
 from fissura.weights import ModelCard
 
 

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from fissura.addresses import is_live, public_name
 from fissura.frames import from_array, read_image
 from fissura.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_images
 from fissura.types import Frame, InputError
-from fissura.video import is_live, is_video, open_video, public_name
+from fissura.video import is_video, open_video
 
 Source: TypeAlias = "str | Path | Frame | np.ndarray[Any, Any]"
 OnError: TypeAlias = Callable[[str, InputError], None]

@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
+from fissura.addresses import CAMERA, STREAM, is_live, lower_scheme, public_name, suffix_of
 from fissura.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_head, shown
 from fissura.types import Frame, InputError, UInt8Image
 
@@ -51,24 +51,6 @@ UNCOUNTED = re.compile(rb"\0\0\x01[\xba\xb3]|OggS|\x47.{187}\x47|.{4}\x47.{191}\
 
 UNCOUNTED_SUFFIXES = {".ts", ".m2ts", ".mpg", ".mpeg"}
 
-STREAM = re.compile(r"([a-z][a-z0-9+.-]+)://\S+", re.IGNORECASE)
-CAMERA = re.compile(r"camera:(\d{1,3})", re.IGNORECASE)
-
-SECRET = re.compile(
-    r"(\b[\w.-]*(?:use?r|login|pas|pwd|psw|token|key|secret|auth|sig|credential)[\w.-]*(?:=|%3d))"
-    r"[^&;#]*",
-    re.IGNORECASE,
-)
-"""Names whose values stay out of results, in the path of an address too: cameras put them there."""
-
-
-def is_live(source: object) -> bool:
-    """Whether a source is a camera or a stream, which has no end and does not wait."""
-    text = str(source)
-    if not isinstance(source, str) or not (STREAM.match(text) or CAMERA.fullmatch(text)):
-        return False
-    return Path(urlsplit(text).path).suffix.lower() not in VIDEO_SUFFIXES
-
 
 def is_video(source: str | Path) -> bool:
     """Whether a source is a video file, a camera or a stream rather than a picture."""
@@ -82,28 +64,6 @@ def is_video(source: str | Path) -> bool:
         return path.is_file() and bool(VIDEO.match(read_head(path, "", "video", HEAD_BYTES)))
     except InputError:
         return False
-
-
-def public_name(source: str | Path) -> str:
-    """The source without what the address of a stream may hold of users, passwords and keys."""
-    scheme, separator, rest = str(source).partition("://")
-    if not isinstance(source, str) or not separator:
-        return str(source)
-    return scheme + separator + SECRET.sub(r"\1***", _without_user(rest))
-
-
-def _without_user(rest: str) -> str:
-    """What stands behind `://` without `user:password@`; where in doubt, without too much.
-
-    A password may hold @, / and ?, so that only what can hold neither user nor port is left whole.
-    """
-    server = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" not in server and ":" not in server:
-        return rest
-    is_whole = "@" in server or re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", server)
-    end = rest.find("?") if is_whole else -1
-    start = rest.rfind("@", 0, end if end >= 0 else len(rest)) + 1
-    return rest[start:]
 
 
 class Video(Protocol):
@@ -139,10 +99,10 @@ class VideoFile:
     def __init__(self, source: str | Path, max_pixels: int) -> None:
         self.name = public_name(source)
         self._max_pixels = max_pixels
-        place = _lower_scheme(str(source))
+        place = lower_scheme(str(source))
         self._is_avi = False
         if STREAM.match(place):
-            self._counted = Path(urlsplit(place).path).suffix.lower() not in UNCOUNTED_SUFFIXES
+            self._counted = suffix_of(place) not in UNCOUNTED_SUFFIXES
         else:
             path = Path(source).expanduser()
             head = _read_container(path, shown(self.name))
@@ -264,7 +224,7 @@ class LiveStream:
         self.name = public_name(source)
         self._max_pixels = max_pixels
         camera = CAMERA.fullmatch(source)
-        self._capture = _open(int(camera[1]) if camera else _lower_scheme(source), shown(self.name))
+        self._capture = _open(int(camera[1]) if camera else lower_scheme(source), shown(self.name))
         self._new: deque[Frame] = deque(maxlen=memory)
         self._changed = threading.Condition()
         self._stopped = False
@@ -322,12 +282,6 @@ class LiveStream:
                 raise self._fault or self._ended()
             yield frames
             del frames
-
-
-def _lower_scheme(source: str) -> str:
-    """FFmpeg knows protocols in small letters alone."""
-    found = STREAM.match(source)
-    return found[1].lower() + source[found.end(1) :] if found else source
 
 
 def _read_container(path: Path, name: str) -> bytes:

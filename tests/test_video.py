@@ -17,9 +17,10 @@ import pytest
 from small_videos import SIZE_HW, picture, write_video
 
 from fissura import video
+from fissura.addresses import is_live, public_name
 from fissura.sequence import count_frames, find_sources
 from fissura.types import Frame, InputError
-from fissura.video import is_live, is_video, open_video, public_name
+from fissura.video import is_video, open_video
 
 MAX_PIXELS = 10**6
 
@@ -85,6 +86,7 @@ def test_a_video_is_known_by_name_or_content(tmp_path: Path) -> None:
         ("HTTP://server/belt.MP4", True, False),
         ("https://server/belt.mp4?token=1", True, False),
         ("C:/belt.mp4", True, False),
+        ("rtsp://u:[p@camera/1", True, True),
         ("camera:front", False, False),
         ("picture.jpg", False, False),
     ],
