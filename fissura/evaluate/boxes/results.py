@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -108,8 +108,13 @@ def read_results(path: Path) -> Results:
 
     Entry by entry, so that memory holds little more than the boxes.
     """
+    return gather_results(path, _entries(path))
+
+
+def gather_results(path: Path, entries: Iterable[Any]) -> Results:
+    """Check the entries of a file, one at a time, and keep what counts."""
     ids, numbers = array("q"), array("d")
-    for place, entry in enumerate(_entries(path), 1):
+    for place, entry in enumerate(entries, 1):
         wrong = _fault(entry) if place <= MAX_BOXES else f"and {MAX_BOXES} boxes are the most"
         if wrong:
             raise InputError(f"{path}: entry {place}: {wrong}; {FORM}")

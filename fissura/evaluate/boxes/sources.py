@@ -13,6 +13,7 @@ from fissura.config import PredictSettings
 from fissura.datasets.sequences import Sequences, read_clip
 from fissura.detect import Window
 from fissura.engines import Engine
+from fissura.evaluate.boxes.predictions import is_document, read_document
 from fissura.evaluate.boxes.results import Results, read_results
 from fissura.metrics.detection import FoundBoxes, Index, gather_found
 from fissura.types import Detections, InputError
@@ -88,7 +89,9 @@ class FromResults(BoxSource):
 
     def find(self, data: Sequences, classes: Sequence[str], step: Progress) -> FoundBoxes:
         """The boxes of the file that lie on these pictures and are of these classes."""
-        if self._results is None:
+        if is_document(self.path):
+            self._results = read_document(self.path, data)
+        elif self._results is None:
             self._results = read_results(self.path)
         found, left = self._results.of(data, classes)
         self.details = {**self.details, "boxes": len(found.score), **left}
