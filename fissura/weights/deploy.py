@@ -130,9 +130,10 @@ def _pointwise(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
 
 
 class Cut(NamedTuple):
-    """How one layer cuts a map: `places` M·64 of all tokens as they lie before it, window by
-    window; `real` M·64×1×1, 0 where padding stands, None without; windows of one kind of mask
-    behind each other, `counts` of each, and the `biases` 1×heads×N×N of each kind.
+    """How one layer cuts a map into windows, those with one kind of mask behind each other.
+
+    `places` M·64: which of all tokens, as they lie before it; `real` M·64×1×1: 0 where padding
+    stands, None without any; `counts`: windows of each kind; `biases` 1×heads×N×N of each kind.
     """
 
     places: Tensor

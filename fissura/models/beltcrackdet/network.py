@@ -197,8 +197,9 @@ class BeltCrackDet(nn.Module):
         )
 
     def per_frame(self, image: Tensor) -> dict[str, Tensor]:
-        """B×3×H×W → B×C×h×w each, which every clip with this frame needs and no other frame tells:
-        `map`, `answers` with the temporal branch, `waves` with the frequency branch.
+        """B×3×H×W → what every clip with this frame needs and no other frame tells.
+
+        `map`, with the temporal branch `answers`, with the frequency branch `waves`: B×C×h×w each.
         """
         check_size(image, LEAST_SIDE)
         return self.neck.per_frame(self.backbone(image))

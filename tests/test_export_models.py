@@ -1,0 +1,59 @@
+"""Every network of MODELS becomes a file that both exporting engines run as torch does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from small_models import ARGUMENTS, small_arguments  # noqa: E402
+
+from fissura.engines import open_engine  # noqa: E402
+from fissura.export import export_model  # noqa: E402
+from fissura.export.check import by_probability, compare, rendered  # noqa: E402
+from fissura.models import MODELS  # noqa: E402
+from fissura.weights.network import new_card, save_safetensors  # noqa: E402
+
+SIZE_HW = (64, 96)
+
+
+def saved(name: str, folder: Path) -> Path:
+    arguments = small_arguments(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = MODELS[name](**arguments).eval()
+        for part, values in network.state_dict().items():
+            if part.endswith("running_var"):
+                values.uniform_(0.5, 2)
+    detects = hasattr(MODELS[name], "STRIDES")
+    card = new_card(name, arguments, **({"size_hw": SIZE_HW} if detects else {}))
+    path = folder / f"{name}.safetensors"
+    save_safetensors(network, card, path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_exports_and_runs(name: str, tmp_path: Path) -> None:
+    path = saved(name, tmp_path)
+    agreement = export_model(path, path.with_suffix(".onnx"))
+    assert agreement.ok
+    exact = open_engine(path, "torch", threads=1)
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), np.uint8)
+    pictures = rendered(exact.card, flips=False) if exact.card.classes else [noise]
+    for engine in ("onnxruntime", "openvino"):
+        pytest.importorskip(engine)
+        opened = open_engine(path, engine, threads=1)
+        assert opened.streams == exact.streams
+        runs = exact.run, opened.run
+        if name == "cssr":
+            runs = by_probability(runs[0]), by_probability(runs[1])
+        assert compare(*runs, pictures).ok
+
+
+def test_there_are_small_arguments_for_every_network() -> None:
+    assert set(ARGUMENTS) == set(MODELS)
