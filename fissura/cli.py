@@ -12,7 +12,7 @@ import inspect
 import itertools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +38,7 @@ from fissura.options import (
 
 if TYPE_CHECKING:
     from fissura.config import PredictSettings
+    from fissura.types import Result
 
 PLAIN: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
 app = typer.Typer(
@@ -85,12 +86,21 @@ def predict(options: PredictOptions) -> int:
             (out / "config.yaml").write_text(written, encoding="utf-8")
             total = sequence.count_frames(paths, predictor.settings.max_pixels)
             run.start(total, str(out), boxes=bool(classes))
-            for result in predictor.predict(paths, on_error=run.failed, stages=run.stages):
-                with run.stages.timing("write"):
-                    write(result)
-                run.add(result, report.result_to_dict(result) if options.as_json else None)
-                del result  # or two pictures would be in memory while the next is worked on
+            results = predictor.predict(paths, on_error=run.failed, stages=run.stages)
+            _write_each(results, write, run, options.as_json)
     return run.exit_code
+
+
+def _write_each(
+    results: Iterator[Result], write: Callable[[Result], None], run: console.PredictRun, told: bool
+) -> None:
+    from fissura import report
+
+    for result in results:
+        with run.stages.timing("write"):
+            write(result)
+        run.add(result, report.result_to_dict(result) if told else None)
+        del result  # or two pictures would be in memory while the next is worked on
 
 
 def _predict_settings(options: PredictOptions) -> PredictSettings:

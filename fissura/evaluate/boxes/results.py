@@ -104,10 +104,8 @@ def category_names(data: Sequences) -> dict[int, str]:
 
 
 def read_results(path: Path) -> Results:
-    """Read and check a file of COCO results; InputError names the first entry that is wrong.
-
-    Entry by entry, so that memory holds little more than the boxes.
-    """
+    """Read and check a file of COCO results; InputError names the first entry that is wrong."""
+    # Entry by entry, so that memory holds little more than the boxes.
     return gather_results(path, _entries(path))
 
 
