@@ -285,9 +285,11 @@ def export(options: ExportOptions) -> int:
     """Turn trained weights into one file that runs without torch, and compare the two."""
     from fissura.export import export_model
     from fissura.types import InputError
+    from fissura.weights.parts import parts_of
 
-    if options.out.exists() and not options.overwrite:
-        raise InputError(f"{options.out}: exists; choose another name or allow --overwrite")
+    for path in (options.out, *parts_of(options.out)):
+        if path.exists() and not options.overwrite:
+            raise InputError(f"{path}: exists; choose another name or allow --overwrite")
     agreement = export_model(options.model, options.out, options.form)
     found = {"out": str(options.out), "checked": str(agreement)}
     return console.print_outcome(found, options.as_json)

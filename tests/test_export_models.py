@@ -11,7 +11,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from small_models import ARGUMENTS, small_arguments  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
+from fissura.cli import app  # noqa: E402
 from fissura.engines import open_engine  # noqa: E402
 from fissura.export import export_model  # noqa: E402
 from fissura.export.check import by_probability, compare, rendered  # noqa: E402
@@ -57,3 +59,12 @@ def test_exports_and_runs(name: str, tmp_path: Path) -> None:
 
 def test_there_are_small_arguments_for_every_network() -> None:
     assert set(ARGUMENTS) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", ["belt.onnx", "belt.frame.onnx", "belt.fusion.onnx"])
+def test_no_export_replaces_a_file_unasked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    done = CliRunner().invoke(app, ["export", "--out", str(tmp_path / "belt.onnx")])
+    assert done.exit_code != 0
+    assert f"{name}: exists" in done.stderr
+    assert (tmp_path / name).read_bytes() == b"mine"
