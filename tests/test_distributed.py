@@ -109,6 +109,8 @@ def test_torchrun_trains_what_one_process_trains(tmp_path: Path) -> None:
     small = [
         f"data.root={root}",
         "data.sets={belt: 1.0}",
+        "data.classes=[crack]",
+        "arguments.classes=1",
         "data.size_hw=[96, 96]",
         "data.validation_limit=2",
         "stages=[{iterations: 2, batch_size: 4}]",
