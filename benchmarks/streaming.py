@@ -246,10 +246,8 @@ def report(path: Path, options: argparse.Namespace, folder: Path) -> int:
     counts = stream_all(engine, images, settings, folder / "raw")
     calls = counts.passes / options.frames
     print(f"frames {options.frames}, backbone passes a frame {calls:.2f}")
-    print(
-        f"peak memory {counts.peak_early_mb:.0f} MB at frame {EARLY}, {counts.peak_mb:.0f} MB"
-        f" at the last"
-    )
+    early = f"{counts.peak_early_mb:.0f} MB at frame {EARLY}, " if counts.peak_early_mb else ""
+    print(f"peak memory {early}{counts.peak_mb:.0f} MB at the last")
     offline = NaiveEngine(path, options.threads)
     count, largest, others = compare(
         offline, scene, settings, folder / "raw", options.compare_every
