@@ -19,15 +19,13 @@ On a machine that others use, `--threads 1 --clock cpu` counts processor time in
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,9 +36,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 from naive_belt import beltcrackdet
+from ways import Answer, Way, open_ways
 
-from fissura.benchmark import NaiveEngine, Workload, interleave, prepare
-from fissura.engines import Engine, available_cores, open_engine
+from fissura.benchmark import Workload, interleave
+from fissura.engines import available_cores
 from fissura.export import export_model
 from fissura.export.check import differences
 from fissura.models import MODELS
@@ -53,6 +52,8 @@ Maps = dict[str, Tensor]
 
 SIDES = ("side1", "side2", "side3", "side4", "side5")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+EXACT = ("reference", "eager", "float32")
+"""How the names of ways end that may differ by rounding alone."""
 
 
 def cgnet(state: State, x: Tensor) -> Maps:
@@ -276,41 +277,14 @@ def with_random_weights(name: str, folder: Path) -> Path:
     return path
 
 
-Answer = dict[str, np.ndarray]
-
-
-class Way(NamedTuple):
-    """One way to run a network on a workload: what it gives, and what is timed."""
-
-    answer: Callable[[], Answer]
-    step: Callable[[], object]
-
-
-def open_all(model: str | Path, workload: Workload) -> dict[str, Way]:
+def open_all(model: str | Path, workload: Workload, folder: Path) -> dict[str, Way]:
     """The reference first, then the package's class and every installed engine."""
-    path, threads = companion(resolve(model), ".safetensors"), workload.threads
-    torch.set_num_threads(threads)
+    path = companion(resolve(model), ".safetensors")
+    torch.set_num_threads(workload.threads)
     reference = Reference(path)
     workload = workload.fitted(reference.card)
-    picture = workload.picture()
-    ways = {}
-    for name, run in (("reference", reference), ("class, eager", NaiveEngine(path, threads))):
-        ways[name] = Way(partial(run.run, picture), partial(run.run, picture))
-    wanted = [("onnxruntime", "float32"), ("torch", "float32"), ("torch", "bf16")]
-    if importlib.util.find_spec("openvino"):
-        wanted += [("openvino", "float32"), ("openvino", "bf16")]
-    for name, precision in wanted:
-        engine = open_engine(path, name, precision, threads)
-        ways[f"{name} {precision}"] = Way(partial(engine.run, picture), prepare(engine, workload))
-        if engine.streams:
-            step = prepare(engine, replace(workload, stream=True))
-            way = Way(partial(_frame_by_frame, engine, picture), step)
-            ways[f"{name} {precision}, streaming"] = way
-    return ways
-
-
-def _frame_by_frame(engine: Engine, clip: UInt8Image) -> Answer:
-    return engine.fuse([engine.run_frame(frame) for frame in clip])
+    run = partial(reference.run, workload.picture())
+    return {"reference": Way(run, run)} | open_ways(path, workload, folder)
 
 
 def main() -> int:
@@ -360,16 +334,17 @@ COLUMNS = "engine | median ms | times as fast (quartiles) | largest difference |
 def measure(model: str | Path, options: argparse.Namespace) -> Iterator[Row]:
     """All ways to run a model in turn; an exact one `differs` if by more than rounding."""
     height, width = map(int, options.size.split("x"))
-    ways = open_all(model, Workload((height, width), threads=options.threads))
-    outputs = {name: _main_output(way.answer()) for name, way in ways.items()}
-    steps = [way.step for way in ways.values()]
-    seconds = interleave(steps, options.frames, CLOCKS[options.clock])
+    with tempfile.TemporaryDirectory() as folder:
+        ways = open_all(model, Workload((height, width), threads=options.threads), Path(folder))
+        outputs = {name: _main_output(way.answer()) for name, way in ways.items()}
+        steps = [way.step for way in ways.values()]
+        seconds = interleave(steps, options.frames, CLOCKS[options.clock])
     # Where maxima that are equal up to rounding decide on places, some pixels change.
     counts = 50 if read_card(resolve(model)).name == "deepcrack_zou" else 100
     for column, name in enumerate(ways):
         low, ratio, high = np.percentile(seconds[:, 0] / seconds[:, column], [25, 50, 75])
         gaps = differences(outputs["reference"], outputs[name])
-        differs = bool(np.percentile(gaps, counts) > 1e-4) and "bf16" not in name
+        differs = bool(np.percentile(gaps, counts) > 1e-4) and name.endswith(EXACT)
         largest, p99, p50 = np.percentile(gaps, [100, 99, 50])
         median = 1e3 * float(np.median(seconds[:, column]))
         yield Row(name, median, (low, ratio, high), (largest, p99, p50), differs)

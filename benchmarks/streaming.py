@@ -8,14 +8,15 @@ memory are counted; then the network as its class stands answers the windows of 
 `--compare-every`th frame, and logits and boxes are compared. Then all engines take the next frame
 in turn with a naive reference (`naive_belt.py`: eager float32, channels first, five backbone passes
 a window), frame to boxes, letterbox and suppression included. Weights are random unless `--model`
-names a file; without its exported graphs beside it, they are written to a temporary folder.
+names a file; without its exported graphs beside it, they are written to a temporary folder, and an
+int8 export with them.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from naive import NETWORKS, Reference
+from ways import export_int8, open_engines
 
 from fissura.benchmark import NaiveEngine, interleave
 from fissura.config import PredictSettings
@@ -50,13 +52,10 @@ GAIN, QUIET = 1.6, 0.4
 """Of weights, by the inputs of a sum: maps neither fade nor grow."""
 
 EARLY = 100
-ENGINES = (
-    ("torch", "float32"),
-    ("torch", "bf16"),
-    ("onnxruntime", "float32"),
-    ("openvino", "float32"),
-    ("openvino", "bf16"),
-)
+
+CALIBRATED = 12
+"""Windows of a belt that int8 takes its ranges from."""
+
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -167,16 +166,23 @@ def threshold_of(engine: Engine, frame: UInt8Image) -> float:
     return float(np.clip(scores[:2].mean(), 1e-6, 1 - 1e-6))
 
 
-def open_all(path: Path, threads: int) -> dict[str, Engine]:
+def open_all(path: Path, int8: Path, threads: int) -> dict[str, Engine]:
     """The naive reference first, the whole network in its own class, then whatever streams."""
     opened: dict[str, Engine] = {}
     if read_card(path).name in NETWORKS:
         opened["naive window"] = Plain(Reference(path))
     opened["class, window"] = Plain(NaiveEngine(path, threads))
-    for name, precision in ENGINES:
-        if importlib.util.find_spec(name):
-            opened[f"{name} {precision}, streaming"] = open_engine(path, name, precision, threads)
+    for name, engine in open_engines(path, int8, threads):
+        opened[f"{name}, streaming"] = engine
     return opened
+
+
+def windows(scene: BeltScene, frames: int) -> list[UInt8Image]:
+    """The last windows of a belt, which int8 takes its ranges from."""
+    ends = range(len(scene), max(frames, len(scene) - CALIBRATED), -1)
+    return [
+        np.stack([scene.frame(number).image for number in range(end - frames, end)]) for end in ends
+    ]
 
 
 def time_all(
@@ -257,8 +263,9 @@ def report(path: Path, options: argparse.Namespace, folder: Path) -> int:
         f" {others} frames with other boxes\n"
     )
     del engine, offline
+    int8 = export_int8(path, folder, windows(scene, card.frames))
     first = [scene.frame(number).image for number in range(min(16, options.frames))]
-    engines = open_all(path, options.threads)
+    engines = open_all(path, int8, options.threads)
     print("| network | frames/s | median ms to boxes | p95 ms | ratio (quartiles) | difference |")
     print("|-|-|-|-|-|-|")
     for row in time_all(engines, first, settings, options.rounds, CLOCKS[options.clock]):
@@ -285,12 +292,20 @@ def main() -> int:
         path = options.model or random_detector(
             options.name, options.width, (height, width), folder
         )
-        onnx = path.with_suffix(".onnx")
-        if not all(part.is_file() for part in (onnx, *parts_of(onnx))):
-            print(f"export: {export_model(path, folder / onnx.name)}")
-            (folder / path.name).write_bytes(path.read_bytes())
-            path = folder / path.name
-        return report(path, options, folder)
+        return report(_with_graphs(path, folder), options, folder)
+
+
+def _with_graphs(path: Path, folder: Path) -> Path:
+    """The file in the folder, its exported graphs beside it."""
+    onnx = path.with_suffix(".onnx")
+    graphs = [onnx, *parts_of(onnx)]
+    complete = all(graph.is_file() for graph in graphs)
+    for given in [path, *(graphs if complete else [])]:
+        if given.parent != folder:
+            shutil.copy(given, folder)
+    if not complete:
+        print(f"export: {export_model(path, folder / onnx.name)}")
+    return folder / path.name
 
 
 if __name__ == "__main__":

@@ -274,7 +274,7 @@ class NaiveEngine(BaseEngine):
         try:
             import torch
 
-            from fissura.export.onnx import torch_run
+            from fissura.export.runs import torch_run
             from fissura.weights.network import Deployed, load_module
         except ImportError:
             raise InputError(

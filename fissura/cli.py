@@ -283,14 +283,19 @@ def import_weights(options: ImportOptions) -> int:
 @console.verb(app, "export")
 def export(options: ExportOptions) -> int:
     """Turn trained weights into one file that runs without torch, and compare the two."""
-    from fissura.export import export_model
+    from fissura.export import export_model, files_of
     from fissura.types import InputError
-    from fissura.weights.parts import parts_of
 
-    for path in (options.out, *parts_of(options.out)):
+    for path in files_of(options.out):
         if path.exists() and not options.overwrite:
             raise InputError(f"{path}: exists; choose another name or allow --overwrite")
-    agreement = export_model(options.model, options.out, options.form)
+    agreement = export_model(
+        options.model,
+        options.out,
+        options.form,
+        precision=options.precision,
+        calibrate=options.calibrate or (),
+    )
     found = {"out": str(options.out), "checked": str(agreement)}
     return console.print_outcome(found, options.as_json)
 

@@ -16,6 +16,7 @@ from fissura.graphs import Arrays, Graph, GraphError, OnnxRuntimeGraph, OpenVino
 from fissura.pixels import OWN_STATISTICS, to_planes
 from fissura.types import InputError, UInt8Image
 from fissura.weights import ModelCard, companion, resolve
+from fissura.weights.files import IR_SUFFIX
 from fissura.weights.parts import Parts, find_parts, read_whole
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -77,7 +78,7 @@ def open_engine(
 ) -> Engine:
     """The model (a shipped name or a file) ready to run; `threads` defaults to all free cores.
 
-    "auto" is ONNX Runtime, torch for a safetensors file, and OpenVINO for bf16.
+    "auto" is ONNX Runtime, torch for a safetensors file, OpenVINO for its own and for bf16.
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("precision", precision, PRECISIONS)
@@ -94,7 +95,8 @@ def open_engine(
         if find_spec("openvino") is None:
             raise _missing("openvino", "openvino")
         opens = partial(OpenVinoGraph, precision=precision, threads=threads)
-        return GraphEngine(companion(path, ".onnx"), "openvino", opens)
+        own = path if path.suffix.lower() == IR_SUFFIX else companion(path, ".onnx")
+        return GraphEngine(own, "openvino", opens)
     if precision != "float32":
         raise InputError("precision: ONNX Runtime has no bf16; use --engine openvino or torch")
     opens = partial(OnnxRuntimeGraph, threads=threads)
@@ -273,7 +275,7 @@ class TorchEngine(BaseEngine):
 
 
 def _choose(path: Path, precision: str) -> str:
-    if precision == "bf16":
+    if precision == "bf16" or path.suffix.lower() == IR_SUFFIX:
         return "openvino"
     return "torch" if path.suffix.lower() == ".safetensors" else "onnxruntime"
 

@@ -32,9 +32,9 @@ class Graph(Protocol):
 
 
 class OnnxRuntimeGraph:
-    """By ONNX Runtime: light, no torch."""
+    """By ONNX Runtime: light, no torch. `model` holds the bytes of a file that is not there yet."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int = 0, model: bytes | None = None) -> None:
         import onnxruntime as ort
 
         ort.disable_telemetry_events()
@@ -48,7 +48,7 @@ class OnnxRuntimeGraph:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                model or str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # The binding's exceptions share no public base class.
             raise _unusable(path, "onnxruntime", error) from None
@@ -71,10 +71,18 @@ class OnnxRuntimeGraph:
 
 
 class OpenVinoGraph:
-    """By OpenVINO: fast on Intel and AMD; bf16 where the processor has it."""
+    """By OpenVINO: fast on Intel and AMD; bf16 where the processor has it. `model` as above."""
 
-    def __init__(self, path: Path, precision: str, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        precision: str = "float32",
+        threads: int = 0,
+        model: bytes | None = None,
+    ) -> None:
         import openvino
+
+        core = openvino.Core()
 
         # Left to itself OpenVINO picks bf16 where it can, so the precision is always stated.
         settings = {
@@ -83,10 +91,11 @@ class OpenVinoGraph:
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+            given = str(path) if model is None else core.read_model(model)
+            compiled = core.compile_model(given, "CPU", settings)
         except RuntimeError as error:
             raise _unusable(path, "openvino", error) from None
-        self.inputs = tuple(given.any_name for given in compiled.inputs)
+        self.inputs = tuple(one.any_name for one in compiled.inputs)
         self.outputs = tuple(output.any_name for output in compiled.outputs)
         self._request = compiled.create_infer_request()
 

@@ -205,9 +205,16 @@ class ImportOptions:
 class ExportOptions:
     """Options of `fissura export`."""
 
-    out: Annotated[Path, Option(help="File to write, ending in .onnx.")]
+    out: Annotated[Path, Option(help="File to write, ending in .onnx, or in .xml for OpenVINO.")]
     model: Annotated[str, Option(help="Shipped model, or a trained .safetensors file.")] = "cgnet"
-    form: Annotated[str, Option("--format", help="onnx")] = "onnx"
+    form: Annotated[
+        str | None, Option("--format", help="onnx or openvino [by the name of --out].")
+    ] = None
+    precision: Annotated[str, Option(help="float32, or rounded: fp16 or int8.")] = "float32"
+    calibrate: Annotated[
+        list[str] | None,
+        Option(help="Pictures, videos or folders that int8 takes its ranges from; repeatable."),
+    ] = None
     overwrite: Overwrite = False
     as_json: Json = False
 

@@ -116,7 +116,7 @@ def test_wrong_orders_are_refused(tmp_path):
     with pytest.raises(InputError, match="format: 'tflite' is unknown"):
         export_model(source, tmp_path / "out.onnx", "tflite")
     with pytest.raises(InputError, match=r"ends in \.onnx"):
-        export_model(source, tmp_path / "out.xml")
+        export_model(source, tmp_path / "out.tflite")
 
 
 @pytest.mark.slow

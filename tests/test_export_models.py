@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
@@ -16,9 +17,13 @@ from typer.testing import CliRunner  # noqa: E402
 from fissura.cli import app  # noqa: E402
 from fissura.engines import open_engine  # noqa: E402
 from fissura.export import export_model  # noqa: E402
-from fissura.export.check import by_probability, compare, rendered  # noqa: E402
+from fissura.export.check import by_probability, compare, differences, rendered  # noqa: E402
+from fissura.export.files import write  # noqa: E402
+from fissura.export.rounding import rounded  # noqa: E402
 from fissura.models import MODELS  # noqa: E402
+from fissura.types import UInt8Image  # noqa: E402
 from fissura.weights.network import new_card, save_safetensors  # noqa: E402
+from fissura.weights.parts import parts_of  # noqa: E402
 
 SIZE_HW = (64, 96)
 
@@ -55,6 +60,30 @@ def test_exports_and_runs(name: str, tmp_path: Path) -> None:
         if name == "cssr":
             runs = by_probability(runs[0]), by_probability(runs[1])
         assert compare(*runs, pictures).ok
+    check_other_forms(path.with_suffix(".onnx"), pictures)
+
+
+def check_other_forms(path: Path, pictures: list[UInt8Image]) -> None:
+    """OpenVINO's files, and fp16 and int8, are made of the graphs that were just written."""
+    whole = open_engine(path, threads=1)
+    paths = [path, *(parts_of(path) if whole.streams else [])]
+    protos = {part: onnx.load(part) for part in paths}
+    exact = whole.run(pictures[0])
+    for precision in ("int8", "fp16"):
+        for part, proto in rounded(protos, precision, pictures).items():
+            write(proto, {}, part.with_name(part.name.replace(path.stem, precision, 1)))
+        found = open_engine(path.with_name(f"{precision}.onnx"), threads=1).run(pictures[0])
+        for key, values in found.items():
+            assert values.shape == exact[key].shape
+            assert np.isfinite(values).all()
+            assert not np.array_equal(values, exact[key])
+    pytest.importorskip("openvino")
+    for part in paths:
+        write(onnx.load(part), {}, part.with_suffix(".xml"))
+    opened = open_engine(path.with_suffix(".xml"), threads=1)
+    assert opened.streams == whole.streams
+    for key, values in opened.run(pictures[0]).items():
+        assert differences(exact[key], values).max() < 1e-3
 
 
 def test_there_are_small_arguments_for_every_network() -> None:

@@ -31,7 +31,8 @@ Run = Callable[[UInt8Image], Mapping[str, NDArray[np.float32]]]
 class Agreement:
     """The largest difference found, in units of the largest output (at least 1), and where.
 
-    99 % of all values differ by no more than `p99_difference`.
+    99 % of all values differ by no more than `p99_difference`. An approximation has another
+    `precision` than float32, and no limit.
     """
 
     largest_difference: float
@@ -39,6 +40,7 @@ class Agreement:
     output: str
     pictures: int
     p99_difference: float
+    precision: str = "float32"
 
     @property
     def ok(self) -> bool:
@@ -47,6 +49,12 @@ class Agreement:
 
     def __str__(self) -> str:
         height, width = self.size_hw
+        if self.precision != "float32":
+            return (
+                f"{self.precision}: largest difference {self.largest_difference:.1e}, 99 % within"
+                f" {self.p99_difference:.1e}, over {self.pictures} pictures (output"
+                f" {self.output!r}, {height}×{width})"
+            )
         return (
             f"largest difference {self.largest_difference:.1e} over {self.pictures} pictures"
             f" (output {self.output!r}, {height}×{width}; allowed {TOLERANCE:.0e})"

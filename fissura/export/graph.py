@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -29,7 +28,7 @@ def to_proto(
     """A module that gives a tuple of tensors as an ONNX model; sizes are fixed but those `free`."""
     try:
         # Fused attention leaves its result in an order that the exporter's own parts do not keep.
-        with _silence(), sdpa_kernel(SDPBackend.MATH):
+        with silence(), sdpa_kernel(SDPBackend.MATH):
             program = torch.onnx.export(
                 module,
                 tuple(examples.values()),
@@ -48,13 +47,6 @@ def to_proto(
     return _without_chatter(program.model_proto if program is not None else None)
 
 
-def open_session(model: bytes) -> Any:
-    """An ONNX file's bytes in ONNX Runtime."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
 def _without_chatter(proto: Any) -> Any:
     """Drops the exporter's notes on every node (Python stack traces), a quarter of the file."""
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
@@ -68,7 +60,7 @@ def _without_chatter(proto: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keeps the exporter's progress, warnings and logs off the terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Network → ONNX: normalisation inside, sizes free, notes attached, numbers checked at once."""
+"""Network → graph: normalisation inside, sizes free, notes attached, numbers checked at once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fissura.export.check import (
     DETECTOR_SIZES_HW,
     Agreement,
-    Run,
     by_probability,
     compare,
     random_clips,
@@ -26,14 +24,17 @@ from fissura.export.check import (
     rendered,
     without_flips,
 )
-from fissura.export.graph import open_session, to_proto
-from fissura.export.parts import export_parts, parts_run
+from fissura.export.files import is_ir, open_proto, write
+from fissura.export.graph import to_proto
+from fissura.export.parts import export_parts
 from fissura.export.rewrites import rewrite
+from fissura.export.rounding import rounded
+from fissura.export.runs import graph_run, parts_run, torch_run
 from fissura.models.cssr import enlarges_map, standardises
 from fissura.models.deepcrack_zou import unpools
-from fissura.pixels import OWN_STATISTICS, to_planes
+from fissura.pixels import OWN_STATISTICS
 from fissura.types import InputError, UInt8Image
-from fissura.weights import PREFIX, ModelCard, to_metadata
+from fissura.weights import PREFIX, ModelCard, Precision, to_metadata
 from fissura.weights.network import Deployed, state_sha256, streams
 from fissura.weights.parts import parts_of
 
@@ -42,6 +43,9 @@ INPUT, OTHER_INPUT, CLIP_INPUT, STATISTICS = "image", "picture", "clip", "statis
 
 DETECTOR_STRIDE = 32
 CHECK_NOTE = f"{PREFIX}export_check"
+
+MOST_COMPARED = 4
+"""Of the pictures that are given, so many also go through torch."""
 
 
 class _Outputs(nn.Module):
@@ -57,73 +61,86 @@ class _Outputs(nn.Module):
 
 
 def export_onnx(
-    module: nn.Module, card: ModelCard, out: Path, pictures: Sequence[UInt8Image] = ()
+    module: nn.Module,
+    card: ModelCard,
+    out: Path,
+    pictures: Sequence[UInt8Image] = (),
+    precision: Precision = "float32",
 ) -> Agreement:
-    """Writes the network as ONNX and returns how well ONNX Runtime agrees with torch on it.
+    """Writes the network as ONNX, or for OpenVINO where `out` ends in .xml; returns how well the
+    engine that the file is for agrees with torch.
 
     The graph takes `image` N×3×H×W float32 RGB 0…255, called `picture` where it gives an `image`;
     a network of T frames takes `clip` N×3×T×H×W, one that standardises `statistics` N×2×3 beside
     it. One that streams is written as its two parts too. Beyond the tolerance nothing is written.
+
+    In fp16 or int8 the graph that agreed is rounded, int8 by the ranges of `pictures`; what that
+    changes on them is returned, and not judged.
     """
-    if pictures and unpools(module):
+    if pictures and unpools(module) and precision == "float32":
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
     network = Deployed(module, card).eval()
-    card = replace(card, weights_sha256=state_sha256(module.state_dict()))
-    proto, free = _to_proto(network, card)
-    runs = torch_run(network), onnx_run(proto.SerializeToString())
-    if enlarges_map(module):
-        runs = by_probability(runs[0]), by_probability(runs[1])
+    sha256 = state_sha256(module.state_dict())
+    card = replace(card, weights_sha256=sha256, precision=precision)
+    protos, free = _protos(network, card, out)
+    own = [] if unpools(module) else list(pictures[:MOST_COMPARED])
+    found = _agreements(network, protos, [*_noise(network, card, protos, free), *own])
+    _require(out, found)
+    if precision != "float32":
+        protos = rounded(protos, precision, pictures)
+        seen = [*pictures[:MOST_COMPARED], *rendered(card, flips=False)]
+        found = {
+            path: replace(agreement, precision=precision)
+            for path, agreement in _agreements(network, protos, seen).items()
+        }
+    for path, proto in protos.items():
+        write(proto, to_metadata(card) | {CHECK_NOTE: _check_note(found[path])}, path)
+    return _worst(found)
+
+
+def _protos(network: Deployed, card: ModelCard, out: Path) -> tuple[dict[Path, Any], bool]:
+    """The models by file, the whole network first, and whether height and width are free."""
+    whole, free = _to_proto(network, card)
+    protos = {out: whole}
+    if streams(network.network):
+        protos |= zip(parts_of(out), export_parts(network, card), strict=True)
+    return protos, free
+
+
+def _noise(
+    network: Deployed, card: ModelCard, protos: Mapping[Path, Any], free: bool
+) -> list[UInt8Image]:
+    """Pictures of several sizes, and a rendered one."""
     if card.classes:
         noise = random_clips(card.frames, DETECTOR_SIZES_HW if free else (card.network_hw,))
-    else:
-        noise = without_flips(*runs) if unpools(module) else random_pictures()
-    pictures = [*noise, *rendered(card, unpools(module)), *pictures]
-    files, found = {out: proto}, {out: compare(*runs, pictures)}
-    if streams(module):
-        parts = export_parts(network, card)
-        together = compare(runs[0], parts_run(parts, card), pictures)
-        for path, part in zip(parts_of(out), parts, strict=True):
-            files[path], found[path] = part, together
-    worst = max(found.values(), key=lambda agreement: agreement.largest_difference)
+        return [*noise, *rendered(card, flips=False)]
+    if unpools(network.network):
+        out, proto = next(iter(protos.items()))
+        return without_flips(torch_run(network), graph_run(open_proto(proto, out)))
+    return [*random_pictures(), *rendered(card, flips=False)]
+
+
+def _agreements(
+    network: Deployed, protos: Mapping[Path, Any], pictures: Sequence[UInt8Image]
+) -> dict[Path, Agreement]:
+    """How well the file of the whole network, and its two parts together, agree with torch."""
+    whole, *parts = (open_proto(proto, path) for path, proto in protos.items())
+    runs = [torch_run(network), graph_run(whole)] + ([parts_run(*parts)] if parts else [])
+    if enlarges_map(network.network):
+        runs = [by_probability(run) for run in runs]
+    found = [compare(runs[0], run, pictures) for run in runs[1:]]
+    return dict(zip(protos, [found[0], *found[1:] * len(parts)], strict=True))
+
+
+def _worst(found: Mapping[Path, Agreement]) -> Agreement:
+    return max(found.values(), key=lambda agreement: agreement.largest_difference)
+
+
+def _require(out: Path, found: Mapping[Path, Agreement]) -> None:
+    worst = _worst(found)
     if not worst.ok:
-        raise InputError(f"{out}: not written, ONNX Runtime and torch disagree: {worst}")
-    for path, proto in files.items():
-        _write(proto, to_metadata(card) | {CHECK_NOTE: _check_note(found[path])}, path)
-    return worst
-
-
-def _write(proto: Any, notes: Mapping[str, str], path: Path) -> None:
-    for key, value in notes.items():
-        proto.metadata_props.add(key=key, value=value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(proto.SerializeToString())
-    unfinished.replace(path)
-
-
-def torch_run(network: Deployed) -> Run:
-    """One picture through the network, eager float32."""
-
-    def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        with torch.inference_mode():
-            outputs = network(torch.from_numpy(to_planes(image)))
-        return {name: values[0].numpy() for name, values in outputs.items()}
-
-    return run
-
-
-def onnx_run(model: bytes) -> Run:
-    """One picture through an ONNX file's bytes in ONNX Runtime."""
-    session = open_session(model)
-    given, *others = (one.name for one in session.get_inputs())
-    constant = dict.fromkeys(others, OWN_STATISTICS)
-    names = [output.name for output in session.get_outputs()]
-
-    def run(image: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        arrays = session.run(None, {given: to_planes(image), **constant})
-        return {name: array[0] for name, array in zip(names, arrays, strict=True)}
-
-    return run
+        engine = "OpenVINO" if is_ir(out) else "ONNX Runtime"
+        raise InputError(f"{out}: not written, {engine} and torch disagree: {worst}")
 
 
 def _to_proto(network: Deployed, card: ModelCard) -> tuple[Any, bool]:
@@ -168,6 +185,7 @@ def _check_note(agreement: Agreement) -> str:
     return json.dumps(
         {
             "largest_difference": agreement.largest_difference,
+            "p99_difference": agreement.p99_difference,
             "pictures": agreement.pictures,
             "torch": torch.__version__,
             "onnxruntime": ort.__version__,

@@ -6,21 +6,15 @@ import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fissura.export.check import Run
-from fissura.export.graph import open_session, to_proto
+from fissura.export.graph import to_proto
 from fissura.export.rewrites import rewrite
-from fissura.pixels import to_planes
-from fissura.types import UInt8Image
+from fissura.export.runs import FRAME_INPUT
 from fissura.weights import ModelCard
 from fissura.weights.network import Deployed
 from fissura.weights.parts import PART_NOTE, PARTS
-
-INPUT = "image"
 
 
 class PartProtos(NamedTuple):
@@ -76,26 +70,9 @@ def export_parts(network: Deployed, card: ModelCard) -> PartProtos:
     }
     fusion = _Fusion(network, list(features)).eval()
     protos = PartProtos(
-        to_proto(_Frame(network).eval(), card.name, {INPUT: image}, list(features)),
+        to_proto(_Frame(network).eval(), card.name, {FRAME_INPUT: image}, list(features)),
         to_proto(fusion, card.name, given, outputs),
     )
     for name, proto in zip(PARTS, protos, strict=True):
         proto.metadata_props.add(key=PART_NOTE, value=name)
     return protos
-
-
-def parts_run(parts: PartProtos, card: ModelCard) -> Run:
-    """A clip T×H×W×3 through both in ONNX Runtime."""
-    frame, fusion = (open_session(part.SerializeToString()) for part in parts)
-    names = [output.name for output in frame.get_outputs()]
-    answers = [output.name for output in fusion.get_outputs()]
-
-    def run(clip: UInt8Image) -> dict[str, NDArray[np.float32]]:
-        feeds: dict[str, NDArray[np.float32]] = {}
-        for t, image in enumerate(clip):
-            features = frame.run(None, {INPUT: to_planes(image)})
-            feeds |= {f"{name}{t}": values for name, values in zip(names, features, strict=True)}
-        arrays = fusion.run(None, feeds)
-        return {name: values[0] for name, values in zip(answers, arrays, strict=True)}
-
-    return run

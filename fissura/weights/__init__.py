@@ -1,6 +1,6 @@
 """The weights that ship, and what every model file says about itself.
 
-ONNX and safetensors files carry the same notes, one per field of `ModelCard`, under
+ONNX, OpenVINO and safetensors files carry the same notes, one per field of `ModelCard`, under
 "fissura.<field>" and encoded as JSON. `fissura.weights.network` writes and reads the tensors.
 """
 
@@ -16,14 +16,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fissura.types import InputError
-from fissura.weights.files import read_metadata
+from fissura.weights.files import IR_SUFFIX, read_metadata
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Above0 = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 _Side = Annotated[int, Field(ge=32, le=8192, multiple_of=32)]
 
+Precision = Literal["float32", "fp16", "int8"]
+"""In what the weights of a file are written."""
+
 PREFIX = "fissura."
-SUFFIXES = (".onnx", ".safetensors")
+SUFFIXES = (".onnx", ".safetensors", IR_SUFFIX)
 FOREIGN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".pkl")
 
 
@@ -37,7 +40,8 @@ class ModelCard:
     `tile` and `overlap` are the longest side and the least overlap of a tile in network pixels,
     None where memory alone decides; `threshold` turns the crack map into a mask, and
     `threshold_from` says whether it was chosen on validation pictures; `weights_sha256` is the
-    hash of the tensors (see `network.state_sha256`), the same in ONNX and safetensors.
+    hash of the tensors (see `network.state_sha256`), the same in every file that is made of them,
+    also where its own numbers are rounded to another `precision`.
 
     A detector names its `classes` (none: it segments), the `strides` of its outputs, the `frames`
     of a sequence that it takes at once, the size that it sees as `size_hw`, how a picture comes to
@@ -62,6 +66,7 @@ class ModelCard:
     size_hw: tuple[_Side, _Side] | None = None
     resize: Literal["letterbox", "stretch"] = "letterbox"
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.65
+    precision: Precision = "float32"
     weights_sha256: str = ""
     licence: str = ""
     summary: str = ""
@@ -109,7 +114,7 @@ def _card_adapter() -> TypeAdapter[ModelCard]:
 
 
 def read_card(path: Path) -> ModelCard:
-    """The card of an ONNX or safetensors file."""
+    """The card of a model file."""
     return from_metadata(read_metadata(path), path)
 
 
@@ -135,7 +140,7 @@ def resolve(model: str | Path) -> Path:
         return path
     known = ", ".join(names) or "none"
     if path.exists():
-        raise InputError(f"{path}: is no model file; give an .onnx or .safetensors file")
+        raise InputError(f"{path}: is no model file; give an .onnx, .xml or .safetensors file")
     raise InputError(
         f"no model {str(model)!r}: give a file or one of the shipped names: {known}; weights"
         " of other networks come by `fissura import-weights` or `fissura train`"

@@ -1,6 +1,6 @@
 """Reads what a model file says about itself, without loading the model and without its libraries.
 
-Both readers treat the file as hostile: every length is checked against what is there.
+All readers treat the file as hostile: every length is checked against what is there.
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.parsers import expat
 
 from fissura.types import InputError
 
+IR_SUFFIX = ".xml"
+"""Of OpenVINO's files, whose weights stand in .bin beside them."""
+
+MAX_IR_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_ONNX_BYTES = 2 * 2**30  # Protobuf, which ONNX is written in, ends there too.
 
@@ -33,6 +38,7 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TensorProto": {},
 }
+_NOTES_PLACE = ["net", "rt_info", "framework"]
 _METADATA_PROPS = 14  # of ModelProto
 _EXTERNAL_DATA = 13  # of TensorProto
 
@@ -42,13 +48,14 @@ def read_metadata(path: Path) -> dict[str, str]:
     readers: dict[str, Callable[[Path], dict[str, str]]] = {
         ".onnx": _onnx_metadata,
         ".safetensors": _safetensors_metadata,
+        IR_SUFFIX: _ir_metadata,
     }
     try:
         return readers[path.suffix.lower()](path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError):
-        kind = path.suffix.lower().lstrip(".")
+    except (ValueError, RecursionError, expat.ExpatError):
+        kind = "model" if path.suffix.lower() == IR_SUFFIX else path.suffix.lower().lstrip(".")
         raise InputError(f"{path}: is damaged or not a {kind} file; fetch it again") from None
 
 
@@ -61,6 +68,31 @@ def _safetensors_metadata(path: Path) -> dict[str, str]:
     notes = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(notes, dict) or not all(isinstance(v, str) for v in notes.values()):
         raise ValueError("no tensor index")
+    return notes
+
+
+def _ir_metadata(path: Path) -> dict[str, str]:
+    """Notes stand as <KEY value="…"/> in <framework>, where OpenVINO keeps those of ONNX."""
+    if path.stat().st_size > MAX_IR_BYTES:
+        raise ValueError("too large")
+    if not path.with_suffix(".bin").is_file():
+        raise InputError(f"{path}: needs its weights, {path.stem}.bin, beside it; copy both")
+    notes: dict[str, str] = {}
+    within: list[str] = []
+    parser = expat.ParserCreate()
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        if within == _NOTES_PLACE and "value" in attributes:
+            notes[tag] = attributes["value"]
+        within.append(tag)
+
+    def refuse(*_: object) -> None:
+        raise ValueError("a document type, and with it entities")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: within.pop()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(path.read_bytes(), True)
     return notes
 
 

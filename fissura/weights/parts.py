@@ -1,7 +1,8 @@
 """The two graphs of a streaming detector, beside the file of its whole network.
 
 NAME.frame.onnx takes one frame and gives what it tells by itself, NAME.fusion.onnx takes that of T
-frames, oldest first, and gives the boxes of the last; NAME.onnx takes the T frames at once.
+frames, oldest first, and gives the boxes of the last; NAME.onnx takes the T frames at once. Those
+for OpenVINO end in .xml instead.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Parts(NamedTuple):
 
 
 def parts_of(path: Path) -> Parts:
-    """Where both stand, or would stand, beside NAME.onnx."""
-    return Parts(*(path.with_name(f"{path.stem}.{part}.onnx") for part in PARTS))
+    """Where both stand, or would stand, beside NAME.onnx or NAME.xml."""
+    return Parts(*(path.with_name(f"{path.stem}.{part}{path.suffix}") for part in PARTS))
 
 
 def find_parts(path: Path, card: ModelCard) -> Parts | None:
@@ -47,7 +48,7 @@ def find_parts(path: Path, card: ModelCard) -> Parts | None:
 
 
 def read_whole(path: Path) -> ModelCard:
-    """The card of an ONNX file, which must not be one of the parts."""
+    """The card of a file with a graph, which must not be one of the parts."""
     notes = read_metadata(path)
     if PART_NOTE in notes:
         raise InputError(

@@ -1,0 +1,77 @@
+"""Every way to run a network here: its class, and each engine with each precision."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fissura.benchmark import NaiveEngine, Workload, prepare
+from fissura.engines import Engine, open_engine
+from fissura.export.onnx import export_onnx
+from fissura.types import UInt8Image
+from fissura.weights.network import load_module
+
+ENGINES = (
+    ("torch", "float32"),
+    ("torch", "bf16"),
+    ("onnxruntime", "float32"),
+    ("onnxruntime", "int8"),
+    ("openvino", "float32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+)
+"""What an int8 file leaves in float32 runs in bf16 where the engine has it."""
+
+Answer = dict[str, np.ndarray]
+
+
+class Way(NamedTuple):
+    """One way to run a network on a workload: what it gives, and what is timed."""
+
+    answer: Callable[[], Answer]
+    step: Callable[[], object]
+
+
+def open_ways(path: Path, workload: Workload, folder: Path) -> dict[str, Way]:
+    """The class of the network first; int8 takes its ranges from other noise, in the folder."""
+    assert workload.threads is not None
+    picture = workload.picture()
+    naive = NaiveEngine(path, workload.threads)
+    ways = {"class, eager": Way(partial(naive.run, picture), partial(naive.run, picture))}
+    other = np.random.default_rng(1).integers(0, 256, picture.shape, np.uint8)
+    int8 = export_int8(path, folder, [other])
+    for name, engine in open_engines(path, int8, workload.threads):
+        ways[name] = Way(partial(engine.run, picture), prepare(engine, workload))
+        if engine.streams:
+            step = prepare(engine, replace(workload, stream=True))
+            way = Way(partial(_frame_by_frame, engine, picture), step)
+            ways[name.replace(" ", " streaming ", 1)] = way
+    return ways
+
+
+def open_engines(path: Path, int8: Path, threads: int) -> Iterator[tuple[str, Engine]]:
+    """All engines that are installed, of a safetensors file with its exports beside it."""
+    for name, precision in ENGINES:
+        if not importlib.util.find_spec(name):
+            continue
+        rest = "bf16" if name == "openvino" else "float32"
+        given = (int8, rest) if precision == "int8" else (path, precision)
+        yield f"{name} {precision}", open_engine(given[0], name, given[1], threads)
+
+
+def export_int8(path: Path, folder: Path, pictures: Sequence[UInt8Image]) -> Path:
+    """NAME.int8.onnx in the folder, of NAME.safetensors, with its ranges from the pictures."""
+    module, card = load_module(path)
+    out = folder / f"{path.stem}.int8.onnx"
+    export_onnx(module, card, out, pictures, "int8")
+    return out
+
+
+def _frame_by_frame(engine: Engine, clip: UInt8Image) -> Answer:
+    return engine.fuse([engine.run_frame(frame) for frame in clip])
