@@ -39,7 +39,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/fissura benchmark --model cgnet --vs naive

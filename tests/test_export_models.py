@@ -76,7 +76,6 @@ def check_other_forms(path: Path, pictures: list[UInt8Image]) -> None:
         for key, values in found.items():
             assert values.shape == exact[key].shape
             assert np.isfinite(values).all()
-            assert not np.array_equal(values, exact[key])
     pytest.importorskip("openvino")
     for part in paths:
         write(onnx.load(part), {}, part.with_suffix(".xml"))
