@@ -310,7 +310,7 @@ def _timing(
     median, p95 = np.percentile(seconds, [50, 95])
     height, width = workload.network_hw
     return Timing(
-        model=engine.card.name,
+        model=engine.card.title,
         engine=engine.name,
         precision=precision,
         size_hw=workload.network_hw,

@@ -196,7 +196,7 @@ def _record(frame: Frame, engine: Engine, settings: PredictSettings, **found: An
     return Prediction(
         source=frame.source,
         size_hw=frame.size_hw,
-        model=engine.card.name,
+        model=engine.card.title,
         weights_sha256=engine.card.weights_sha256,
         settings=applied(settings, bool(engine.card.classes)),
         frame_index=frame.index,

@@ -94,7 +94,7 @@ def test_rounded_networks_are_near_and_say_what_they_are(
     pytest.importorskip(engine)
     path = files / name
     opened = open_engine(path, engine, threads=1)
-    assert opened.card.precision == path.stem
+    assert (opened.card.precision, opened.card.title) == (path.stem, f"cgnet {path.stem}")
     own = read_card(model_folder() / "cgnet.onnx")
     assert opened.card.weights_sha256 == own.weights_sha256
     (picture,) = cracks(1)

@@ -113,7 +113,7 @@ def from_engine(engine: Engine, settings: PredictSettings) -> Computed:
     # A threshold from who knows which pictures, perhaps these, or of other maps, is not taken.
     own = card.threshold_from == "validation" and settings.refine not in OWN_THRESHOLDS
     threshold = card.threshold if own else None
-    computed = Computed(card.name, run, threshold, details)
+    computed = Computed(card.title, run, threshold, details)
     if card.output_scale == 1:
         return computed
 

@@ -74,6 +74,11 @@ class ModelCard:
     path: Path | None = None
 
     @property
+    def title(self) -> str:
+        """How results name the model: "cgnet", or "cgnet int8" where its numbers are rounded."""
+        return self.name if self.precision == "float32" else f"{self.name} {self.precision}"
+
+    @property
     def network_hw(self) -> tuple[int, int]:
         """Height and width of what a detector sees, the published size where none is noted."""
         return self.size_hw or (512, 512)

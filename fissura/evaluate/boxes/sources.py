@@ -48,7 +48,7 @@ class FromEngine(BoxSource):
     def __init__(self, engine: Engine, settings: PredictSettings, min_score: float) -> None:
         card = engine.card
         self._engine = self.engine = engine
-        self.name, self.classes, self.frames = card.name, card.classes, card.frames
+        self.name, self.classes, self.frames = card.title, card.classes, card.frames
         self.path = card.path
         self.threshold = card.threshold if card.threshold_from == "validation" else None
         self._settings = settings.model_copy(update={"threshold": min_score})
