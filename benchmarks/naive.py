@@ -52,8 +52,6 @@ Maps = dict[str, Tensor]
 
 SIDES = ("side1", "side2", "side3", "side4", "side5")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-EXACT = ("reference", "eager", "float32")
-"""How the names of ways end that may differ by rounding alone."""
 
 
 def cgnet(state: State, x: Tensor) -> Maps:
@@ -344,7 +342,7 @@ def measure(model: str | Path, options: argparse.Namespace) -> Iterator[Row]:
     for column, name in enumerate(ways):
         low, ratio, high = np.percentile(seconds[:, 0] / seconds[:, column], [25, 50, 75])
         gaps = differences(outputs["reference"], outputs[name])
-        differs = bool(np.percentile(gaps, counts) > 1e-4) and name.endswith(EXACT)
+        differs = bool(np.percentile(gaps, counts) > 1e-4) and ways[name].exact
         largest, p99, p50 = np.percentile(gaps, [100, 99, 50])
         median = 1e3 * float(np.median(seconds[:, column]))
         yield Row(name, median, (low, ratio, high), (largest, p99, p50), differs)

@@ -29,6 +29,7 @@ STATISTICS = "statistics"
 
 ENGINES = ("auto", "onnxruntime", "openvino", "torch")
 PRECISIONS = ("float32", "bf16")
+ROUNDED = ("fp16", "int8")
 
 
 class Engine(Protocol):
@@ -95,8 +96,7 @@ def open_engine(
         if find_spec("openvino") is None:
             raise _missing("openvino", "openvino")
         opens = partial(OpenVinoGraph, precision=precision, threads=threads)
-        own = path if path.suffix.lower() == IR_SUFFIX else companion(path, ".onnx")
-        return GraphEngine(own, "openvino", opens)
+        return GraphEngine(_for_openvino(path), "openvino", opens)
     if precision != "float32":
         raise InputError("precision: ONNX Runtime has no bf16; use --engine openvino or torch")
     opens = partial(OnnxRuntimeGraph, threads=threads)
@@ -274,6 +274,15 @@ class TorchEngine(BaseEngine):
             raise _failed(self.card.path, self.name, tile, error) from None
 
 
+def _for_openvino(path: Path) -> Path:
+    """A file of its own or of ONNX: the one given, or else one beside it."""
+    if path.suffix.lower() == IR_SUFFIX:
+        return path
+    beside = path.with_suffix(IR_SUFFIX)
+    only = beside.is_file() and not path.with_suffix(".onnx").is_file()
+    return companion(path, IR_SUFFIX if only else ".onnx")
+
+
 def _choose(path: Path, precision: str) -> str:
     if precision == "bf16" or path.suffix.lower() == IR_SUFFIX:
         return "openvino"
@@ -281,6 +290,11 @@ def _choose(path: Path, precision: str) -> str:
 
 
 def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
+    if setting == "precision" and value in ROUNDED:
+        raise InputError(
+            f"precision: {value} is that of a file; write one with `fissura export --precision"
+            f" {value}` and give it as the model"
+        )
     if value not in choices:
         raise InputError(f"{setting}: {value!r} is unknown; choose from {', '.join(choices)}")
 

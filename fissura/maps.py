@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from fissura import decode, enlarged, overlap, windows
@@ -62,8 +61,7 @@ def network_maps(
 
     def see(tile: UInt8Image) -> UInt8Image:
         overlap.go_on()
-        h, w = (int(factor * side + 0.5) for side in tile.shape[:2])
-        return np.asarray(cv2.resize(tile, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
+        return windows.enlarged_by(tile, factor)
 
     def draw(tile: UInt8Image) -> FloatMap:
         size_hw = times * tile.shape[0], times * tile.shape[1]

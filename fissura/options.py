@@ -30,9 +30,7 @@ class PredictOptions:
     sources: Annotated[
         list[str], Argument(help="Pictures, videos, folders, globs, camera:0, rtsp://….")
     ]
-    model: Annotated[str | None, Option(help="Shipped model or exported .onnx file [cgnet].")] = (
-        None
-    )
+    model: Annotated[str | None, Option(help="Shipped model or exported file [cgnet].")] = None
     out: Annotated[Path | None, Option(help="Folder for the results [runs/predict/NAME].")] = None
     formats: Annotated[
         str | None,
@@ -213,7 +211,7 @@ class ExportOptions:
     precision: Annotated[str, Option(help="float32, or rounded: fp16 or int8.")] = "float32"
     calibrate: Annotated[
         list[str] | None,
-        Option(help="Pictures, videos or folders that int8 takes its ranges from; repeatable."),
+        Option(help="Files, folders, patterns that int8 needs for its ranges; repeatable."),
     ] = None
     overwrite: Overwrite = False
     as_json: Json = False

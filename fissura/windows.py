@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,12 @@ DEFAULT_OVERLAP = 64
 MIN_TILE = 256
 
 Run = Callable[[UInt8Image], FloatMap]
+
+
+def enlarged_by(tile: UInt8Image, factor: float) -> UInt8Image:
+    """A part of a picture at the network's scale, at least one pixel wide and high."""
+    height, width = (max(1, int(factor * side + 0.5)) for side in tile.shape[:2])
+    return np.asarray(cv2.resize(tile, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def automatic_tile(

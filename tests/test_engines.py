@@ -83,7 +83,8 @@ def test_bf16_is_close_but_not_the_default(name):
     ("options", "message"),
     [
         ({"engine": "tensorflow"}, "engine: 'tensorflow' is unknown; choose from auto,"),
-        ({"precision": "int8"}, "precision: 'int8' is unknown; choose from float32, bf16"),
+        ({"precision": "int4"}, "precision: 'int4' is unknown; choose from float32, bf16"),
+        ({"precision": "int8"}, "int8 is that of a file; write one with `fissura export"),
         ({"engine": "onnxruntime", "precision": "bf16"}, "ONNX Runtime has no bf16"),
         ({"threads": 0}, "threads: 0 is not in 1 to"),
         ({"threads": 2000}, "threads: 2000 is not in 1 to"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ pytest.importorskip("onnxscript")
 from fissura.cli import app
 from fissura.engines import open_engine
 from fissura.export import export_model
-from fissura.export.calibration import seen_by
 from fissura.export.onnx import CHECK_NOTE, export_onnx
+from fissura.graphs import OnnxRuntimeGraph
 from fissura.synth import CrackSpec, render_crack
 from fissura.types import InputError, UInt8Image
-from fissura.weights import ModelCard, read_card
+from fissura.weights import read_card
 from fissura.weights.files import read_metadata
 
 
@@ -126,7 +127,8 @@ def test_fp16_is_half_and_int8_a_quarter_of_the_file(tmp_path: Path) -> None:
     sizes = {}
     for precision in ("float32", "fp16", "int8"):
         path = tmp_path / f"{precision}.onnx"
-        export_onnx(wide_network(), card, path, cracks(2), precision)  # type: ignore[arg-type]
+        more: Any = {"precision": precision, "calibration": cracks(2)}
+        export_onnx(wide_network(), card, path, **more)
         sizes[precision] = path.stat().st_size
     assert sizes["fp16"] < 0.55 * sizes["float32"]
     assert sizes["int8"] < 0.3 * sizes["float32"]
@@ -166,10 +168,13 @@ def ir(folder: Path, text: str) -> Path:
 
 
 def test_openvinos_file_without_its_weights_is_named(tmp_path: Path) -> None:
-    path = ir(tmp_path, "<net/>")
+    path = ir(tmp_path, NOTED.format('<fissura.name value="1"/>'))
     path.with_suffix(".bin").unlink()
     with pytest.raises(InputError, match=r"made\.xml: needs its weights, made\.bin, beside it"):
         read_card(path)
+
+
+NOTED = "<net><rt_info><framework>{}</framework></rt_info></net>"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +184,10 @@ def test_openvinos_file_without_its_weights_is_named(tmp_path: Path) -> None:
         ('<!DOCTYPE a [<!ENTITY b "c">]><net>&b;</net>', "is damaged"),
         ("<net>", "is damaged"),
         ("", "is damaged"),
+        ('<?xml version="1.0" encoding="rot13"?><net>', "is damaged"),
+        ("<a>" * 100, "is damaged"),
+        (NOTED.format("".join(f'<fissura.n{n} value="1"/>' for n in range(300))), "is damaged"),
+        (NOTED.format('<fissura.name value="&quot;cgnet&quot;"/>'), "belongs to another export"),
         ('<net><framework><fissura.name value="1"/></framework></net>', "was not written"),
     ],
 )
@@ -202,9 +211,12 @@ def test_mutated_xml_never_crashes_the_reader(tmp_path: Path, files: Path, data:
         read_card(path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "other graph"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("cut", "belongs to another export"), ("other graph", "openvino cannot run this file")],
+)
 def test_openvinos_file_that_cannot_run_is_one_sentence(
-    tmp_path: Path, files: Path, damage: str
+    tmp_path: Path, files: Path, damage: str, message: str
 ) -> None:
     pytest.importorskip("openvino")
     path = tmp_path / "cgnet.xml"
@@ -212,61 +224,121 @@ def test_openvinos_file_that_cannot_run_is_one_sentence(
     weights = (files / "cgnet.bin").read_bytes()
     path.write_text(text if damage == "cut" else text.replace('type="Convolution"', 'type="No"'))
     path.with_suffix(".bin").write_bytes(weights[: 100 if damage == "cut" else None])
-    with pytest.raises(InputError, match="openvino cannot run this file") as caught:
+    with pytest.raises(InputError, match=message) as caught:
         open_engine(path)
     assert "\n" not in str(caught.value)
 
 
-DETECTOR = ModelCard(
-    name="x",
-    mean_rgb=(0.0, 0.0, 0.0),
-    std_rgb=(1.0, 1.0, 1.0),
-    classes=("crack",),
-    strides=(8,),
-    frames=3,
-    size_hw=(32, 64),
-)
+def test_no_engine_takes_a_rounded_file_for_an_exact_one(tmp_path: Path, files: Path) -> None:
+    shutil.copy(model_folder() / "cgnet.safetensors", tmp_path)
+    shutil.copy(files / "int8.onnx", tmp_path / "cgnet.onnx")
+    for name, engine in (("cgnet.safetensors", "onnxruntime"), ("cgnet.onnx", "torch")):
+        with pytest.raises(InputError, match=r"is (int8|float32) where .* is (int8|float32)"):
+            open_engine(tmp_path / name, engine)
 
 
-def numbered(folder: Path, sequence: str, count: int) -> None:
-    """Pictures that are as bright as their number."""
-    folder.mkdir(exist_ok=True)
-    for number in range(count):
-        grey = np.full((32, 64, 3), number, np.uint8)
-        Image.fromarray(grey).save(folder / f"{sequence}_{number:03d}.png")
+def test_weights_alone_are_sent_to_their_file(files: Path) -> None:
+    pytest.importorskip("openvino")
+    with pytest.raises(InputError, match=r"weights alone of cgnet\.xml; give that file"):
+        open_engine(files / "cgnet.bin")
 
 
-def test_windows_are_frames_that_follow_each_other(tmp_path: Path) -> None:
-    numbered(tmp_path / "one", "a", 6)
-    numbered(tmp_path / "two", "b", 2)
-    seen = seen_by(DETECTOR, [tmp_path])
-    values = [clip[:, 0, 0, 0].tolist() for clip in seen]
-    of_six = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]]
-    assert values == [*of_six, [0, 0, 0], [0, 0, 1]]
-    assert seen[0].shape == (3, 32, 64, 3)
+def test_openvino_finds_its_own_file_beside_the_weights(tmp_path: Path, files: Path) -> None:
+    pytest.importorskip("openvino")
+    shutil.copy(model_folder() / "cgnet.safetensors", tmp_path)
+    for name in ("cgnet.xml", "cgnet.bin"):
+        shutil.copy(files / name, tmp_path)
+    engine = open_engine(tmp_path / "cgnet.safetensors", "openvino", threads=1)
+    assert engine.card.path == tmp_path / "cgnet.xml"
 
 
-def test_of_many_pictures_some_are_taken_evenly(tmp_path: Path) -> None:
-    numbered(tmp_path, "a", 9)
-    seen = seen_by(DETECTOR, [tmp_path], most=3)
-    assert [int(clip[-1, 0, 0, 0]) for clip in seen] == [0, 4, 8]
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fissura.export import files as writer
+
+    card, out = read_card(model_folder() / "cgnet.onnx"), tmp_path / "mine.onnx"
+    out.write_bytes(b"before")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_onnx(wide_network(), card, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.onnx"]
+    assert out.read_bytes() == b"before"
 
 
-def test_videos_give_windows_from_their_whole_length(tmp_path: Path) -> None:
-    from small_videos import write_video
+def tiny_graph() -> Any:
+    """conv → side (an output) → conv → relu → fused (an output), and a product of large values."""
+    from onnx import TensorProto, helper, numpy_helper
 
-    path = write_video(tmp_path / "belt.avi", 12)
-    seen = seen_by(DETECTOR, [path], most=4)
-    assert [clip.shape for clip in seen] == [(3, 32, 64, 3)] * 4
-    assert not np.array_equal(seen[0], seen[-1])
+    n, rng = helper.make_node, np.random.default_rng(0)
+    values = {
+        "w1": rng.normal(size=(16, 3, 3, 3)),
+        "w2": rng.normal(size=(16, 16, 3, 3)),
+        "w3": rng.normal(size=(2, 16, 3, 3)),
+        "bias": np.full(512, 0.1),
+        "huge": np.full((16, 32), 1e5),
+        "huge2": np.full((32, 16), 1e5),
+    }
+    nodes = [
+        n("Conv", ["x", "w1"], ["a"], "first"),
+        n("Conv", ["a", "w2"], ["side"], "middle"),
+        n("Conv", ["side", "w3"], ["b"], "last"),
+        n("Relu", ["b"], ["fused"], "act"),
+        n("MatMul", ["huge", "huge2"], ["other"], "product"),
+    ]
+    outputs = ("side", "fused", "other")
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 16, 16))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in values.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def test_photographs_are_cut_in_their_middle_at_network_scale(tmp_path: Path) -> None:
-    card = read_card(model_folder() / "cgnet.onnx")
-    assert card.input_scale == 2
-    image = np.zeros((100, 900, 3), np.uint8)
-    image[:, 440:460] = 255
-    Image.fromarray(image).save(tmp_path / "wide.png")
-    (seen,) = seen_by(card, [tmp_path / "wide.png"])
-    assert seen.shape == (200, 640, 3)
-    assert seen[100, 320, 0] == 255
+def test_convolutions_that_give_answers_are_the_last_ones() -> None:
+    from fissura.export.int8 import last_convolutions
+
+    assert set(last_convolutions(tiny_graph())) == {"middle", "last"}
+
+
+def test_fp16_keeps_biases_large_values_and_the_given_model() -> None:
+    from onnx import TensorProto
+
+    from fissura.export.fp16 import to_fp16
+
+    given_model = tiny_graph()
+    before = given_model.SerializeToString()
+    found = to_fp16(given_model)
+    assert given_model.SerializeToString() == before
+    kinds = {one.name: one.data_type for one in found.graph.initializer}
+    halves = {name for name, kind in kinds.items() if kind == TensorProto.FLOAT16}
+    assert halves == {"w1.fp16", "w2.fp16", "w3.fp16"}
+    x = {"x": np.random.default_rng(1).normal(size=(1, 3, 16, 16)).astype(np.float32)}
+    exact, half = (
+        OnnxRuntimeGraph(Path("g.onnx"), 1, one.SerializeToString()).run(x)
+        for one in (given_model, found)
+    )
+    for name, values in exact.items():
+        assert gap(half[name], values) < 5e-3
+    np.testing.assert_array_equal(half["other"], exact["other"])
+
+
+def test_the_command_rounds_for_openvino_with_a_folder_of_pictures(
+    tmp_path: Path, files: Path
+) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "small.xml"
+    order = ["export", "--model", str(model_folder() / "cgnet.safetensors"), "--out", str(out)]
+    order += ["--precision", "int8", "--calibrate", str(files / "pictures")]
+    done = CliRunner().invoke(app, order)
+    assert done.exit_code == 0, done.stderr
+    assert "int8: largest difference" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"small.xml", "small.bin"}
+    assert read_card(out).title == "cgnet int8"
+    assert "openvino" in json.loads(read_metadata(out)[CHECK_NOTE])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from fissura.cli import app  # noqa: E402
 from fissura.engines import open_engine  # noqa: E402
 from fissura.export import export_model  # noqa: E402
 from fissura.export.check import by_probability, compare, differences, rendered  # noqa: E402
-from fissura.export.files import write  # noqa: E402
+from fissura.export.files import write_all  # noqa: E402
 from fissura.export.rounding import rounded  # noqa: E402
 from fissura.models import MODELS  # noqa: E402
 from fissura.types import UInt8Image  # noqa: E402
@@ -63,6 +64,10 @@ def test_exports_and_runs(name: str, tmp_path: Path) -> None:
     check_other_forms(path.with_suffix(".onnx"), pictures)
 
 
+def notes_of(proto: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in proto.metadata_props}
+
+
 def check_other_forms(path: Path, pictures: list[UInt8Image]) -> None:
     """OpenVINO's files, and fp16 and int8, are made of the graphs that were just written."""
     whole = open_engine(path, threads=1)
@@ -70,15 +75,17 @@ def check_other_forms(path: Path, pictures: list[UInt8Image]) -> None:
     protos = {part: onnx.load(part) for part in paths}
     exact = whole.run(pictures[0])
     for precision in ("int8", "fp16"):
-        for part, proto in rounded(protos, precision, pictures).items():
-            write(proto, {}, part.with_name(part.name.replace(path.stem, precision, 1)))
+        made = rounded(protos, precision, pictures)
+        names = {part: part.name.replace(path.stem, precision, 1) for part in made}
+        write_all({path.with_name(names[part]): (proto, {}) for part, proto in made.items()})
         found = open_engine(path.with_name(f"{precision}.onnx"), threads=1).run(pictures[0])
         for key, values in found.items():
             assert values.shape == exact[key].shape
             assert np.isfinite(values).all()
     pytest.importorskip("openvino")
-    for part in paths:
-        write(onnx.load(part), {}, part.with_suffix(".xml"))
+    write_all(
+        {part.with_suffix(".xml"): (proto, notes_of(proto)) for part, proto in protos.items()}
+    )
     opened = open_engine(path.with_suffix(".xml"), threads=1)
     assert opened.streams == whole.streams
     for key, values in opened.run(pictures[0]).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast, get_args
 
@@ -41,9 +42,8 @@ def export_model(
             "export: needs torch and onnx; install them with `pip install 'fissura[train]'`"
         ) from None
     module, card = load_module(source)
-    if calibrate:
-        pictures = seen_by(card, calibrate)
-    return export_onnx(module, card, out, pictures, cast("Precision", precision))
+    seen = seen_by(card, calibrate) if calibrate else ()
+    return export_onnx(module, card, out, pictures, cast("Precision", precision), seen)
 
 
 def files_of(out: Path) -> list[Path]:
@@ -62,10 +62,14 @@ def _check_choices(out: Path, fmt: str | None, precision: str, calibrates: bool)
         raise InputError(
             f"{out}: give the exported file a name that ends in {' or '.join(suffixes)}"
         )
-    if precision not in PRECISIONS:
+    if out.suffix.lower() == IR_SUFFIX and find_spec("openvino") is None:
         raise InputError(
-            f"precision: {precision!r} is unknown; choose from {', '.join(PRECISIONS)}"
+            f"{out}: needs OpenVINO; install it with `pip install 'fissura[openvino]'`"
         )
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        hint = "; bf16 is chosen when a file is run" if precision == "bf16" else ""
+        raise InputError(f"precision: {precision!r} is unknown; choose from {known}{hint}")
     if precision == "int8" and not calibrates:
         raise InputError(
             "precision int8: needs pictures to take its ranges from; name some of your own with"

@@ -32,7 +32,7 @@ class Agreement:
     """The largest difference found, in units of the largest output (at least 1), and where.
 
     99 % of all values differ by no more than `p99_difference`. An approximation has another
-    `precision` than float32, and no limit.
+    `precision` than float32, and must be finite.
     """
 
     largest_difference: float
@@ -44,7 +44,9 @@ class Agreement:
 
     @property
     def ok(self) -> bool:
-        """Whether the difference stays within the tolerance of 1e-4."""
+        """Whether the difference stays within the tolerance of 1e-4, or at all finite."""
+        if self.precision != "float32":
+            return bool(np.isfinite(self.largest_difference))
         return self.largest_difference <= TOLERANCE
 
     def __str__(self) -> str:

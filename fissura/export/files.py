@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fissura.graphs import Graph, OnnxRuntimeGraph, OpenVinoGraph
-from fissura.weights.files import IR_SUFFIX
+from fissura.types import InputError
+from fissura.weights.files import BIN_NOTE, IR_SUFFIX, hash_of, read_metadata
+
+Notes = Mapping[str, str]
+
+
+def is_ir(path: Path) -> bool:
+    """Whether the file is OpenVINO's own."""
+    return path.suffix.lower() == IR_SUFFIX
 
 
 def open_proto(proto: Any, path: Path) -> Graph:
@@ -17,30 +26,49 @@ def open_proto(proto: Any, path: Path) -> Graph:
     return opens(path, model=model)
 
 
-def write(proto: Any, notes: Mapping[str, str], path: Path) -> None:
-    """Writes the model with its notes, in one step; notes that it has already are kept."""
+def write_all(protos: Mapping[Path, tuple[Any, Notes]]) -> None:
+    """Writes the models with their notes, all or none: first beside their places, then there.
+
+    The first, which the others belong to, comes last.
+    """
+    first = next(iter(protos))
+    first.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=first.parent) as name:
+        folder = Path(name)
+        for path, (proto, notes) in protos.items():
+            _write(proto, notes, folder / path.name)
+        for path in reversed(list(protos)):
+            made = folder / path.name
+            if is_ir(path):
+                path.unlink(missing_ok=True)  # never one file's notes over another's weights
+                made.with_suffix(".bin").replace(path.with_suffix(".bin"))
+            made.replace(path)
+
+
+def _write(proto: Any, notes: Notes, path: Path) -> None:
+    if is_ir(path):
+        _write_ir(proto, notes, path)
+        return
     for key, value in notes.items():
         proto.metadata_props.add(key=key, value=value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if is_ir(path):
-        _write_ir(proto, path)
-        return
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(proto.SerializeToString())
-    unfinished.replace(path)
+    path.write_bytes(proto.SerializeToString())
 
 
-def _write_ir(proto: Any, path: Path) -> None:
-    """OpenVINO takes the notes of an ONNX model over by itself."""
+def _write_ir(proto: Any, notes: Notes, path: Path) -> None:
+    """Twice, for the notes hold the hash of the weights."""
     import openvino
 
-    unfinished = path.with_name(f"{path.stem}.part{IR_SUFFIX}")
     model = openvino.Core().read_model(proto.SerializeToString())
-    openvino.save_model(model, unfinished, compress_to_fp16=False)
-    unfinished.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    unfinished.replace(path)
-
-
-def is_ir(path: Path) -> bool:
-    """Whether the file is OpenVINO's own."""
-    return path.suffix.lower() == IR_SUFFIX
+    weights = path.with_suffix(".bin")
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+        for key, value in (*notes.items(), (BIN_NOTE, hash_of(weights))):
+            model.set_rt_info(value, ["framework", key])
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # as of a full disk
+        reason = " ".join(str(error).split())[-160:]
+        raise InputError(f"{path.name}: OpenVINO cannot write it ({reason}); make room") from None
+    if not notes.items() <= read_metadata(path).items():
+        raise InputError(
+            f"{path.name}: this OpenVINO ({openvino.__version__}) keeps no notes; update it"
+        )

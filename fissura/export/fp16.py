@@ -1,4 +1,4 @@
-"""Weights in 16 bits: half of the file. Arithmetic stays in 32, so that any engine runs it."""
+"""Weights in 16 bits: half of their size. Arithmetic stays in 32, so that any engine runs it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 LEAST = 256
-"""Smaller tensors, biases and shapes among them, stay as they are."""
+"""Smaller tensors stay as they are, and so do biases, norms and what is out of float16's range."""
 
 
 def to_fp16(proto: Any) -> Any:
-    """Changes the model: large float32 weights become float16, each with a cast back before it."""
+    """The model with its large float32 weights as float16, each with a cast back before it."""
+    found = type(proto)()
+    found.CopyFrom(proto)
     casts = []
-    for tensor in proto.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
+    for tensor in found.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
         values = numpy_helper.to_array(tensor)
         if values.size < LEAST or np.abs(values).max() > np.finfo(np.float16).max:
@@ -23,8 +25,9 @@ def to_fp16(proto: Any) -> Any:
         name = tensor.name
         half = numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16")
         tensor.CopyFrom(half)
-        casts.append(helper.make_node("Cast", [half.name], [name], f"{name}.cast", to=1))
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    return proto
+        cast = helper.make_node("Cast", [half.name], [name], f"{name}.cast", to=TensorProto.FLOAT)
+        casts.append(cast)
+    nodes = [*casts, *found.graph.node]
+    del found.graph.node[:]
+    found.graph.node.extend(nodes)
+    return found

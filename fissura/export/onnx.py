@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fissura.export.check import (
     DETECTOR_SIZES_HW,
     Agreement,
+    Run,
     by_probability,
     compare,
     random_clips,
@@ -24,7 +25,7 @@ from fissura.export.check import (
     rendered,
     without_flips,
 )
-from fissura.export.files import is_ir, open_proto, write
+from fissura.export.files import is_ir, open_proto, write_all
 from fissura.export.graph import to_proto
 from fissura.export.parts import export_parts
 from fissura.export.rewrites import rewrite
@@ -66,6 +67,7 @@ def export_onnx(
     out: Path,
     pictures: Sequence[UInt8Image] = (),
     precision: Precision = "float32",
+    calibration: Sequence[UInt8Image] = (),
 ) -> Agreement:
     """Writes the network as ONNX, or for OpenVINO where `out` ends in .xml; returns how well the
     engine that the file is for agrees with torch.
@@ -74,27 +76,29 @@ def export_onnx(
     a network of T frames takes `clip` N×3×T×H×W, one that standardises `statistics` N×2×3 beside
     it. One that streams is written as its two parts too. Beyond the tolerance nothing is written.
 
-    In fp16 or int8 the graph that agreed is rounded, int8 by the ranges of `pictures`; what that
-    changes on them is returned, and not judged.
+    In fp16 or int8 the graph that agreed is rounded, int8 by the ranges that it has on
+    `calibration`; what that changes there and on `pictures` is returned, and not judged.
     """
-    if pictures and unpools(module) and precision == "float32":
+    if pictures and unpools(module):
         raise InputError(f"pictures: {card.name} is compared on small noise alone; give none")
+    if precision == "int8" and not calibration:
+        raise InputError("precision int8: needs pictures to take its ranges from; give some")
     network = Deployed(module, card).eval()
     sha256 = state_sha256(module.state_dict())
     card = replace(card, weights_sha256=sha256, precision=precision)
     protos, free = _protos(network, card, out)
-    own = [] if unpools(module) else list(pictures[:MOST_COMPARED])
-    found = _agreements(network, protos, [*_noise(network, card, protos, free), *own])
+    found = _agreements(network, protos, [*_noise(network, card, protos, free), *pictures])
     _require(out, found)
     if precision != "float32":
-        protos = rounded(protos, precision, pictures)
-        seen = [*pictures[:MOST_COMPARED], *rendered(card, flips=False)]
-        found = {
-            path: replace(agreement, precision=precision)
-            for path, agreement in _agreements(network, protos, seen).items()
-        }
-    for path, proto in protos.items():
-        write(proto, to_metadata(card) | {CHECK_NOTE: _check_note(found[path])}, path)
+        protos = rounded(protos, precision, calibration)
+        seen = [*pictures, *calibration[:MOST_COMPARED], *rendered(card, flips=False)]
+        agreements = _agreements(network, protos, seen)
+        found = {path: replace(one, precision=precision) for path, one in agreements.items()}
+        _require(out, found)
+    notes = {
+        path: to_metadata(card) | {CHECK_NOTE: _check_note(found[path], out)} for path in protos
+    }
+    write_all({path: (proto, notes[path]) for path, proto in protos.items()})
     return _worst(found)
 
 
@@ -125,11 +129,17 @@ def _agreements(
 ) -> dict[Path, Agreement]:
     """How well the file of the whole network, and its two parts together, agree with torch."""
     whole, *parts = (open_proto(proto, path) for path, proto in protos.items())
-    runs = [torch_run(network), graph_run(whole)] + ([parts_run(*parts)] if parts else [])
-    if enlarges_map(network.network):
-        runs = [by_probability(run) for run in runs]
-    found = [compare(runs[0], run, pictures) for run in runs[1:]]
-    return dict(zip(protos, [found[0], *found[1:] * len(parts)], strict=True))
+    exact = _judged(torch_run(network), network)
+    out, *others = protos
+    found = {out: compare(exact, _judged(graph_run(whole), network), pictures)}
+    if parts:
+        together = compare(exact, _judged(parts_run(*parts), network), pictures)
+        found |= dict.fromkeys(others, together)
+    return found
+
+
+def _judged(run: Run, network: Deployed) -> Run:
+    return by_probability(run) if enlarges_map(network.network) else run
 
 
 def _worst(found: Mapping[Path, Agreement]) -> Agreement:
@@ -139,8 +149,16 @@ def _worst(found: Mapping[Path, Agreement]) -> Agreement:
 def _require(out: Path, found: Mapping[Path, Agreement]) -> None:
     worst = _worst(found)
     if not worst.ok:
-        engine = "OpenVINO" if is_ir(out) else "ONNX Runtime"
-        raise InputError(f"{out}: not written, {engine} and torch disagree: {worst}")
+        raise InputError(f"{out}: not written, {_engine(out)[0]} and torch disagree: {worst}")
+
+
+def _engine(out: Path) -> tuple[str, str]:
+    """Name and version of what is compared with torch."""
+    if not is_ir(out):
+        return "ONNX Runtime", str(ort.__version__)
+    import openvino
+
+    return "OpenVINO", str(openvino.__version__)
 
 
 def _to_proto(network: Deployed, card: ModelCard) -> tuple[Any, bool]:
@@ -181,13 +199,14 @@ def _names(network: Deployed, name: str, example: Tensor) -> list[str]:
         raise InputError(f"export: {name} does not take a picture of colour ({reason})") from None
 
 
-def _check_note(agreement: Agreement) -> str:
+def _check_note(agreement: Agreement, out: Path) -> str:
+    name, version = _engine(out)
     return json.dumps(
         {
             "largest_difference": agreement.largest_difference,
             "p99_difference": agreement.p99_difference,
             "pictures": agreement.pictures,
             "torch": torch.__version__,
-            "onnxruntime": ort.__version__,
+            name.replace(" ", "").lower(): version,
         }
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fissura.export.files import open_proto
 from fissura.export.fp16 import to_fp16
-from fissura.export.int8 import Feeds, to_int8
 from fissura.export.runs import frame_feeds, fusion_feeds, whole_feeds
 from fissura.types import UInt8Image
 
@@ -21,16 +20,20 @@ def rounded(
     the pictures, or windows of frames."""
     if precision == "fp16":
         return {path: to_fp16(proto) for path, proto in protos.items()}
-    feeds = _feeds(protos, pictures)
-    return {path: to_int8(proto, next(feeds)) for path, proto in protos.items()}
+    return dict(zip(protos, _all_int8(list(protos.values()), pictures), strict=True))
 
 
-def _feeds(protos: Mapping[Path, Any], pictures: Sequence[UInt8Image]) -> Iterator[Iterator[Feeds]]:
-    """What each of the models takes for all of the pictures."""
-    (whole, *parts) = protos.values()
+def _all_int8(protos: Sequence[Any], pictures: Sequence[UInt8Image]) -> list[Any]:
+    """What a frame tells is no answer, so that the whole network and its parts round alike."""
+    from fissura.export.int8 import to_int8
+
+    whole, *parts = protos
     inputs = tuple(one.name for one in whole.graph.input)
-    yield (whole_feeds(inputs, picture) for picture in pictures)
+    found = [to_int8(whole, (whole_feeds(inputs, picture) for picture in pictures))]
     if parts:
-        yield chain.from_iterable(map(frame_feeds, pictures))
-        frame = open_proto(parts[0], Path("frame.onnx"))
-        yield (fusion_feeds(frame, clip) for clip in pictures)
+        frame, fusion = parts
+        told = chain.from_iterable(map(frame_feeds, pictures))
+        found.append(to_int8(frame, told, answers=False))
+        graph = open_proto(frame, Path("frame.onnx"))
+        found.append(to_int8(fusion, (fusion_feeds(graph, clip) for clip in pictures)))
+    return found

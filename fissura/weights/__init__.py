@@ -109,7 +109,7 @@ def from_metadata(notes: Mapping[str, str], path: Path) -> ModelCard:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(f"{path}: its note {where!r} is not valid; export it again") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: its notes are not valid JSON; export it again") from None
 
 
@@ -136,6 +136,9 @@ def resolve(model: str | Path) -> Path:
     if str(model) in names:
         return names[str(model)]
     path = Path(model)
+    graph = path.with_suffix(IR_SUFFIX)
+    if path.suffix.lower() == ".bin" and graph.is_file():
+        raise InputError(f"{path}: holds the weights alone of {graph.name}; give that file")
     if path.suffix.lower() in FOREIGN_SUFFIXES and path.exists():
         raise InputError(
             f"{path}: is a checkpoint of another program; turn it into a file of fissura's own:"
@@ -153,13 +156,19 @@ def resolve(model: str | Path) -> Path:
 
 
 def companion(path: Path, suffix: str) -> Path:
-    """`path` itself, or the file beside it with this suffix and the same weights."""
+    """`path` itself, or the file beside it with this suffix, the same weights and precision."""
     if path.suffix.lower() == suffix:
         return path
     other = path.with_suffix(suffix)
     if not other.is_file():
         mend = "; write it with `fissura export`" if suffix == ".onnx" else ""
         raise InputError(f"{path}: this engine needs {other.name} beside it{mend}")
-    if read_card(other).weights_sha256 != read_card(path).weights_sha256:
+    own, found = read_card(path), read_card(other)
+    if found.weights_sha256 != own.weights_sha256:
         raise InputError(f"{other}: holds other weights than {path.name}; export it again")
+    if found.precision != own.precision:
+        raise InputError(
+            f"{other}: is {found.precision} where {path.name} is {own.precision}; give the file"
+            " that you mean under another name"
+        )
     return other

@@ -5,6 +5,7 @@ All readers treat the file as hostile: every length is checked against what is t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -16,7 +17,11 @@ from fissura.types import InputError
 IR_SUFFIX = ".xml"
 """Of OpenVINO's files, whose weights stand in .bin beside them."""
 
+BIN_NOTE = "fissura.bin_sha256"
+"""Ties the weights to the file that they stand beside."""
+
 MAX_IR_BYTES = 64 * 2**20
+IR_BLOCK, IR_DEPTH, IR_NOTES = 2**20, 64, 200
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_ONNX_BYTES = 2 * 2**30  # Protobuf, which ONNX is written in, ends there too.
 
@@ -38,7 +43,9 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TensorProto": {},
 }
+NOTES = "fissura."
 _NOTES_PLACE = ["net", "rt_info", "framework"]
+_IR_CHECKED = "fissura.name"
 _METADATA_PROPS = 14  # of ModelProto
 _EXTERNAL_DATA = 13  # of TensorProto
 
@@ -54,7 +61,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         return readers[path.suffix.lower()](path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError, expat.ExpatError):
+    except (ValueError, LookupError, RecursionError, expat.ExpatError):
         kind = "model" if path.suffix.lower() == IR_SUFFIX else path.suffix.lower().lstrip(".")
         raise InputError(f"{path}: is damaged or not a {kind} file; fetch it again") from None
 
@@ -75,25 +82,57 @@ def _ir_metadata(path: Path) -> dict[str, str]:
     """Notes stand as <KEY value="…"/> in <framework>, where OpenVINO keeps those of ONNX."""
     if path.stat().st_size > MAX_IR_BYTES:
         raise ValueError("too large")
-    if not path.with_suffix(".bin").is_file():
-        raise InputError(f"{path}: needs its weights, {path.stem}.bin, beside it; copy both")
-    notes: dict[str, str] = {}
-    within: list[str] = []
-    parser = expat.ParserCreate()
+    notes = _IrNotes()
+    with path.open("rb") as file:
+        while block := file.read(IR_BLOCK):
+            notes.parser.Parse(block)
+        notes.parser.Parse(b"", True)
+    if _IR_CHECKED in notes.found:
+        _check_bin(path, notes.found.get(BIN_NOTE))
+    return notes.found
 
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        if within == _NOTES_PLACE and "value" in attributes:
-            notes[tag] = attributes["value"]
-        within.append(tag)
 
-    def refuse(*_: object) -> None:
+class _IrNotes:
+    """Collects the notes while an XML file is read, which may be neither deep nor full of them."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self._within: list[str] = []
+        self.parser = expat.ParserCreate("utf-8")
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.StartDoctypeDeclHandler = self._refuse
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if len(self._within) >= IR_DEPTH:
+            raise ValueError("too deep")
+        if self._within == _NOTES_PLACE and tag.startswith(NOTES) and "value" in attributes:
+            self.found[tag] = attributes["value"]
+        if len(self.found) > IR_NOTES:
+            raise ValueError("too many notes")
+        self._within.append(tag)
+
+    def _end(self, _tag: str) -> None:
+        self._within.pop()
+
+    def _refuse(self, *_: object) -> None:
         raise ValueError("a document type, and with it entities")
 
-    parser.StartElementHandler = start
-    parser.EndElementHandler = lambda _: within.pop()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.Parse(path.read_bytes(), True)
-    return notes
+
+def _check_bin(path: Path, sha256: str | None) -> None:
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise InputError(f"{path}: needs its weights, {weights.name}, beside it; copy both")
+    if hash_of(weights) != sha256:
+        raise InputError(
+            f"{weights}: belongs to another export than {path.name}; copy both or export again"
+        )
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _onnx_metadata(path: Path) -> dict[str, str]:
