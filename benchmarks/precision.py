@@ -1,35 +1,32 @@
-"""What another engine or bf16 changes in a model's maps, as scores on pictures with masks.
+"""What another engine, bf16, fp16 or int8 changes in a model's maps: scores on pictures with masks.
 
     python benchmarks/precision.py ../shared/data/cfd:held_back ../shared/data/deepcrack537:test
-        [--model cssr] [--pictures N] [--operator bicubic] [--threads N]
+        --calibrate ../shared/data/cfd/images [--model cssr] [--pictures N] [--operator bicubic]
+        [--threads N]
 
 Prints Markdown tables: IoU at 0.5, IoU-max and AIU by protocol `cssr` with ONNX Runtime in float32,
 then by how much every other way to run the model differs, in pairs on the same resamples of the
-photographs. A model that enlarges is given the pictures reduced as much.
+photographs. A model that enlarges is given the pictures reduced as much. int8 takes its ranges from
+the pictures behind `--calibrate`, as they are.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from far_away import Part, print_table, quiet
+from ways import open_rounded
 
-from fissura.engines import Engine, open_engine
+from fissura.engines import Engine
 from fissura.evaluate import PROTOCOLS, EvaluateSettings
 from fissura.evaluate.counting import collect
 from fissura.evaluate.far import FarAway
 from fissura.evaluate.scoring import Bootstrap, Choice, Found, Values, quantity, value_rows
 from fissura.evaluate.sources import from_engine
-
-WAYS = (
-    ("onnxruntime", "float32"),
-    ("openvino", "float32"),
-    ("openvino", "bf16"),
-    ("torch", "bf16"),
-)
-"""The first is what the others are compared with."""
 
 PROTOCOL = dataclasses.replace(PROTOCOLS["cssr"], picture_scores=())
 FIXED = Choice(PROTOCOL.fixed, "fixed", "")
@@ -71,22 +68,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="+", metavar="FOLDER:SPLIT")
     parser.add_argument("--model", default="cssr")
+    parser.add_argument("--calibrate", nargs="+", required=True, metavar="DIR")
     parser.add_argument("--operator", default="bicubic")
     parser.add_argument("--pictures", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    for where in options.sets:
-        rows, base = [["engine", *SCORES]], None
-        for name, precision in WAYS:
-            engine = open_engine(options.model, name, precision, options.threads)
-            count, found = score(engine, where, options)
-            base = base or found
-            shown = {k: v if base is found else v - base[k] for k, v in found.items()}
-            said = "" if base is found else ", difference"
-            digits = 3 if base is found else 5
-            rows.append([f"{name} {precision}{said}", *(cell(v, digits) for v in shown.values())])
-        print(f"**{options.model}, {where}, {count} pictures**\n")
-        print_table(iter(rows))
+    with tempfile.TemporaryDirectory() as folder:
+        given = options.model, options.calibrate, Path(folder), options.threads
+        engines = dict(open_rounded(*given))
+        for where in options.sets:
+            count, table = rows(engines, where, options)
+            print(f"\n**{options.model}, {where}, {count} pictures**\n")
+            print_table(iter(table))
+
+
+def rows(
+    engines: Mapping[str, Engine], where: str, options: argparse.Namespace
+) -> tuple[int, list[list[str]]]:
+    """Number of pictures, and the table."""
+    table, base, count = [["engine", *SCORES]], None, 0
+    for name, engine in engines.items():
+        count, found = score(engine, where, options)
+        if base is None:
+            base, digits, said, shown = found, 3, "", found
+        else:
+            digits, said = 5, ", difference"
+            shown = {key: values - base[key] for key, values in found.items()}
+        table.append([f"{name}{said}", *(cell(values, digits) for values in shown.values())])
+    return count, table
 
 
 if __name__ == "__main__":

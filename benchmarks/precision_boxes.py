@@ -17,41 +17,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fissura.engines import open_engine
+from ways import open_rounded
+
 from fissura.evaluate import EvaluateSettings
 from fissura.evaluate.boxes.evaluation import BoxJob, evaluate_boxes
 from fissura.evaluate.boxes.protocols import BOX_PROTOCOLS
 from fissura.evaluate.boxes.sources import FromEngine
-from fissura.export import export_model
 
 PROTOCOL, SCORE = "beltcrack", "map50"
-WAYS = (
-    ("float32", "onnxruntime", "float32"),
-    ("float32", "torch", "float32"),
-    ("float32", "openvino", "float32"),
-    ("fp16", "onnxruntime", "float32"),
-    ("float32", "openvino", "bf16"),
-    ("float32", "torch", "bf16"),
-    ("int8", "onnxruntime", "float32"),
-    ("int8", "openvino", "float32"),
-    ("int8", "openvino", "bf16"),
-)
-"""Numbers of the file, engine, and its precision; the first is what others are compared with."""
 
 
 def sources(options: argparse.Namespace, folder: Path) -> Iterator[FromEngine]:
     """The detector in every way."""
     settings = EvaluateSettings()
-    for numbers, engine, precision in WAYS:
-        path = options.model if engine == "torch" else folder / f"{numbers}.onnx"
-        if engine != "torch" and not path.is_file():
-            own = options.calibrate if numbers == "int8" else ()
-            print(export_model(options.model, path, precision=numbers, calibrate=own), flush=True)
-        opened = open_engine(path, engine, precision, options.threads)
-        source = FromEngine(opened, settings.predict, settings.min_score)
-        source.name = f"{engine} {precision}" + (
-            f", file {numbers}" if precision != numbers else ""
-        )
+    for name, engine in open_rounded(options.model, options.calibrate, folder, options.threads):
+        source = FromEngine(engine, settings.predict, settings.min_score)
+        source.name = name
         yield source
 
 

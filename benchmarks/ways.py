@@ -13,8 +13,10 @@ import numpy as np
 
 from fissura.benchmark import NaiveEngine, Workload, prepare
 from fissura.engines import Engine, open_engine
+from fissura.export import export_model
 from fissura.export.onnx import export_onnx
 from fissura.types import UInt8Image
+from fissura.weights import companion, resolve
 from fissura.weights.network import load_module
 
 ENGINES = (
@@ -27,6 +29,19 @@ ENGINES = (
     ("openvino", "int8"),
 )
 """What an int8 file leaves in float32 runs in bf16 where the engine has it."""
+
+ROUNDED = (
+    ("float32", "onnxruntime", "float32"),
+    ("float32", "torch", "float32"),
+    ("float32", "openvino", "float32"),
+    ("fp16", "onnxruntime", "float32"),
+    ("float32", "openvino", "bf16"),
+    ("float32", "torch", "bf16"),
+    ("int8", "onnxruntime", "float32"),
+    ("int8", "openvino", "float32"),
+    ("int8", "openvino", "bf16"),
+)
+"""Precision of the file, engine, and its precision; the first is what others are compared with."""
 
 Answer = dict[str, np.ndarray]
 
@@ -71,6 +86,21 @@ def open_engines(path: Path, int8: Path, threads: int) -> Iterator[tuple[str, En
             yield f"{name} int8 and bf16", open_engine(int8, name, "bf16", threads)
         else:
             yield f"{name} int8", open_engine(int8, name, threads=threads)
+
+
+def open_rounded(
+    model: str | Path, calibrate: Sequence[str], folder: Path, threads: int
+) -> Iterator[tuple[str, Engine]]:
+    """The model in every engine and precision, exported to the folder where it must be."""
+    source = companion(resolve(model), ".safetensors")
+    for numbers, name, precision in ROUNDED:
+        path = source if name == "torch" else folder / f"{numbers}.onnx"
+        if not path.is_file():
+            own = calibrate if numbers == "int8" else ()
+            agreement = export_model(source, path, precision=numbers, calibrate=own)
+            print(f"{path.name}, {path.stat().st_size / 1e6:.2f} MB: {agreement}", flush=True)
+        said = "" if numbers == "float32" else f", {numbers} file"
+        yield f"{name} {precision}{said}", open_engine(path, name, precision, threads)
 
 
 def export_int8(path: Path, folder: Path, pictures: Sequence[UInt8Image]) -> Path:

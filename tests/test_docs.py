@@ -178,6 +178,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), target
 
 
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as they are made where pages are shown."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", head.strip().lower()) for head in heads)
+    return {text.replace(" ", "-") for text in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_into_pages_lead_to_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+        other = page.parent / target if target else page
+        assert anchor in anchors(other), f"{target}#{anchor}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_fences_are_closed(page: Path) -> None:
     assert page.read_text("utf-8").count("```") % 2 == 0
