@@ -66,6 +66,10 @@ class Engine(Protocol):
         """Of T frames, oldest first, what `run_clip` gives, of an engine that `streams`."""
         ...
 
+    def rest(self) -> None:
+        """Gives back the memory that a large picture took; called when all of it was seen."""
+        ...
+
 
 MIN_THREAD_LIMIT = 8
 """So many threads are let pass on any machine; more than cores only slow it down."""
@@ -147,6 +151,9 @@ class BaseEngine:
         """Of T frames, oldest first, what `run_clip` gives, of an engine that `streams`."""
         raise NotImplementedError
 
+    def rest(self) -> None:
+        """Gives back the memory that a large picture took; called when all of it was seen."""
+
 
 class GraphEngine(BaseEngine):
     """An exported file in ONNX Runtime or OpenVINO; with its two parts beside it, it streams."""
@@ -191,6 +198,11 @@ class GraphEngine(BaseEngine):
         """What `run_frame` gave for T frames, oldest first → outputs for the last."""
         feeds = {f"{name}{t}": each[name] for t, each in enumerate(frames) for name in each}
         return self._first(self._fusion, feeds)
+
+    def rest(self) -> None:
+        """As `Engine.rest`."""
+        if not self.card.classes:
+            self._whole.rest()
 
     def _first(self, graph: Graph, feeds: Arrays, image: UInt8Image | None = None) -> Outputs:
         return {name: values[0] for name, values in self._run(graph, feeds, image).items()}

@@ -93,7 +93,9 @@ def network_maps(
     whole = None
     if max(size_hw) > tile and engine.standardises:
         whole = windows.mean_and_variance(image, draw, tile, shared, times).astype(np.float32)
-    return windows.map_tiles(image, run, tile, shared, enlarges=times)
+    maps = windows.map_tiles(image, run, tile, shared, enlarges=times)
+    engine.rest()
+    return maps
 
 
 def _check_enlarged(image: UInt8Image, times: int, max_pixels: int) -> None:

@@ -22,7 +22,7 @@ import fissura
 from fissura import InputError, Prediction
 from fissura.cli import app
 from fissura.config import PredictSettings
-from fissura.engines import Outputs
+from fissura.engines import BaseEngine, Outputs
 from fissura.enlarged import shrink_map, shrink_mask
 from fissura.maps import enlarged_map, network_maps
 from fissura.pipeline import predict_frame
@@ -64,7 +64,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toy_model(tmp_path_factory.mktemp("model") / "plain.onnx")
 
 
-class Drawn:
+class Drawn(BaseEngine):
     """An engine that enlarges four times and gives what it was told to."""
 
     name = "torch"

@@ -31,8 +31,8 @@ Run = Callable[[UInt8Image], Mapping[str, NDArray[np.float32]]]
 class Agreement:
     """The largest difference found, in units of the largest output (at least 1), and where.
 
-    99 % of all values differ by no more than `p99_difference`. An approximation has another
-    `precision` than float32, and must be finite.
+    99 % of all values differ by no more than `p99_difference`. An `approximation` says what it
+    is, and must be finite.
     """
 
     largest_difference: float
@@ -40,20 +40,20 @@ class Agreement:
     output: str
     pictures: int
     p99_difference: float
-    precision: str = "float32"
+    approximation: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether the difference stays within the tolerance of 1e-4, or at all finite."""
-        if self.precision != "float32":
+        if self.approximation:
             return bool(np.isfinite(self.largest_difference))
         return self.largest_difference <= TOLERANCE
 
     def __str__(self) -> str:
         height, width = self.size_hw
-        if self.precision != "float32":
+        if self.approximation:
             return (
-                f"{self.precision}: largest difference {self.largest_difference:.1e}, 99 % within"
+                f"{self.approximation}: largest difference {self.largest_difference:.1e}, 99 % within"
                 f" {self.p99_difference:.1e}, over {self.pictures} pictures (output"
                 f" {self.output!r}, {height}×{width})"
             )

@@ -2,15 +2,16 @@
 
 Weights are rounded by output channel, symmetric; what goes into a convolution by one scale and one
 zero point, between the least and the largest value that it had on the calibration pictures, and so
-is what comes out: where only inputs are rounded OpenVINO errs more than ONNX Runtime does. All
-other layers stay as they were. Written as pairs of QuantizeLinear and DequantizeLinear, which ONNX
-Runtime and OpenVINO turn into integer arithmetic.
+is what comes out: where only inputs are rounded OpenVINO errs more than ONNX Runtime does. Where
+few values lie far from all others the steps between would be too coarse, and the convolution stays
+as it was, as all other layers do. Written as pairs of QuantizeLinear and DequantizeLinear, which
+ONNX Runtime and OpenVINO turn into integer arithmetic.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from fissura.export.blur import Feeds, blur
 from fissura.export.graph import silence
 
-Feeds = Mapping[str, NDArray[np.float32]]
-
 CONVOLUTION = "Conv"
+MOST_BLUR = 0.05
+"""Of what goes into a convolution, and of what comes out, as `blur` has it."""
+
 OPTIONS = {"ActivationSymmetric": False, "WeightSymmetric": True}
 
 
@@ -42,31 +45,43 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]
         return None if found is None else dict(found)
 
 
-def to_int8(proto: Any, feeds: Iterable[Feeds], answers: bool = True) -> Any:
+def to_int8(proto: Any, feeds: Callable[[], Iterable[Feeds]], answers: bool = True) -> Any:
     """An ONNX model of float32 as one whose convolutions multiply 8-bit numbers.
 
     Those that give the network's answers stay as they are, where the model's outputs are `answers`.
     """
+    kept = blurred_convolutions(proto, feeds()) + (last_convolutions(proto) if answers else [])
     with tempfile.TemporaryDirectory() as folder, silence():
         given, path = Path(folder) / "given.onnx", Path(folder) / "int8.onnx"
         given.write_bytes(proto.SerializeToString())  # a model in memory would be changed
         quantize_static(
             given,
             path,
-            _Feeds(feeds),
+            _Feeds(feeds()),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[CONVOLUTION],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=last_convolutions(proto) if answers else [],
+            nodes_to_exclude=kept,
             extra_options=OPTIONS,
         )
         found = onnx.load(path)
     del found.metadata_props[:]
     found.metadata_props.extend(proto.metadata_props)
     return found
+
+
+def blurred_convolutions(proto: Any, feeds: Iterable[Feeds]) -> list[str]:
+    """Those that 256 steps between the least and the largest value do not serve."""
+    places = {
+        node.name: (node.input[0], node.output[0])
+        for node in proto.graph.node
+        if node.op_type == CONVOLUTION
+    }
+    found = blur(proto, sorted({name for pair in places.values() for name in pair}), feeds)
+    return [name for name, pair in places.items() if max(found[each] for each in pair) > MOST_BLUR]
 
 
 def last_convolutions(proto: Any) -> list[str]:

@@ -29,7 +29,7 @@ from fissura.export.files import is_ir, open_proto, write_all
 from fissura.export.graph import to_proto
 from fissura.export.parts import export_parts
 from fissura.export.rewrites import rewrite
-from fissura.export.rounding import rounded
+from fissura.export.rounding import described, rounded
 from fissura.export.runs import graph_run, parts_run, torch_run
 from fissura.models.cssr import enlarges_map, standardises
 from fissura.models.deepcrack_zou import unpools
@@ -93,7 +93,10 @@ def export_onnx(
         protos = rounded(protos, precision, calibration)
         seen = [*pictures, *calibration[:MOST_COMPARED], *rendered(card, flips=False)]
         agreements = _agreements(network, protos, seen)
-        found = {path: replace(one, precision=precision) for path, one in agreements.items()}
+        found = {
+            path: replace(one, approximation=described(precision, protos[path]))
+            for path, one in agreements.items()
+        }
         _require(out, found)
     notes = {
         path: to_metadata(card) | {CHECK_NOTE: _check_note(found[path], out)} for path in protos
@@ -206,6 +209,7 @@ def _check_note(agreement: Agreement, out: Path) -> str:
             "largest_difference": agreement.largest_difference,
             "p99_difference": agreement.p99_difference,
             "pictures": agreement.pictures,
+            "approximation": agreement.approximation,
             "torch": torch.__version__,
             name.replace(" ", "").lower(): version,
         }
