@@ -53,8 +53,8 @@ class Agreement:
         height, width = self.size_hw
         if self.approximation:
             return (
-                f"{self.approximation}: largest difference {self.largest_difference:.1e}, 99 % within"
-                f" {self.p99_difference:.1e}, over {self.pictures} pictures (output"
+                f"{self.approximation}: largest difference {self.largest_difference:.1e},"
+                f" 99 % within {self.p99_difference:.1e}, over {self.pictures} pictures (output"
                 f" {self.output!r}, {height}×{width})"
             )
         return (
