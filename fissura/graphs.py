@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,7 +115,7 @@ class OpenVinoGraph:
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            given = str(path) if model is None else core.read_model(model)
+            given = str(path) if model is None else read_by_openvino(model)
             compiled = core.compile_model(given, "CPU", settings)
         except RuntimeError as error:
             raise _unusable(path, "openvino", error) from None
@@ -135,6 +136,16 @@ class OpenVinoGraph:
 
     def rest(self) -> None:
         """As `Graph.rest`; OpenVINO keeps its own."""
+
+
+def read_by_openvino(model: bytes) -> Any:
+    """An ONNX file's bytes as OpenVINO's model; from memory it would drop inputs without a use."""
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model)
+        return openvino.Core().read_model(path)
 
 
 def _unusable(path: Path, engine: str, error: Exception) -> InputError:

@@ -248,13 +248,17 @@ def test_the_engines_scores_are_compared_in_pairs(wall, tmp_path, monkeypatch, c
     names = sorted(path.stem for path in (wall / "images").iterdir())
     (wall / "splits" / "test.txt").write_text("\n".join(names[:3]) + "\n", "utf-8")
     model = exported("cssr")
-    monkeypatch.setattr(sys, "argv", ["precision.py", f"{wall}:test", "--model", str(model)])
+    given = [f"{wall}:test", "--model", str(model), "--calibrate", str(wall)]
+    monkeypatch.setattr(sys, "argv", ["precision.py", *given])
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     runpy.run_path(str(ROOT / "benchmarks" / "precision.py"), run_name="__main__")
-    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "float32" in line]
-    assert len(rows) == 2
-    assert rows[1][0] == "| openvino float32, difference"
-    assert rows[1][1].startswith("0.00000")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    rows = {line.split(" | ")[0]: line.split(" | ")[1] for line in lines}
+    assert "| onnxruntime float32" in rows
+    assert rows["| openvino float32, difference"].startswith("0.00000")
+    assert {
+        f"| {name}, int8 file, difference" for name in ("onnxruntime float32", "openvino bf16")
+    } <= set(rows)
 
 
 def test_a_scale_without_a_reduction_is_refused() -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from fissura.cli import app
 from fissura.config import CrfSettings, GuidedSettings, PredictSettings
+from fissura.engines import BaseEngine
 from fissura.evaluate import EvaluateSettings, evaluate
 from fissura.maps import choose_tile, crack_map
 from fissura.pipeline import resolve
@@ -47,7 +48,7 @@ def needs(name: str) -> str:
     return name
 
 
-class SideNetwork:
+class SideNetwork(BaseEngine):
     """Calls dark pixels crack, pixel by pixel, with a side output that is less sure."""
 
     standardises = False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fissura.graphs import Graph, OnnxRuntimeGraph, OpenVinoGraph
+from fissura.graphs import Graph, OnnxRuntimeGraph, OpenVinoGraph, read_by_openvino
 from fissura.types import InputError
 from fissura.weights.files import BIN_NOTE, IR_SUFFIX, hash_of, read_metadata
 
@@ -58,7 +58,7 @@ def _write_ir(proto: Any, notes: Notes, path: Path) -> None:
     """Twice, for the notes hold the hash of the weights."""
     import openvino
 
-    model = openvino.Core().read_model(proto.SerializeToString())
+    model = read_by_openvino(proto.SerializeToString())
     weights = path.with_suffix(".bin")
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
