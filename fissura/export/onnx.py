@@ -94,7 +94,7 @@ def export_onnx(
         seen = [*pictures, *calibration[:MOST_COMPARED], *rendered(card, flips=False)]
         agreements = _agreements(network, protos, seen)
         found = {
-            path: replace(one, approximation=described(precision, protos[path]))
+            path: replace(one, approximation=described(precision, protos[out]))
             for path, one in agreements.items()
         }
         _require(out, found)
