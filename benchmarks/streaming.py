@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from naive import NETWORKS, Reference
-from ways import export_int8, open_engines
+from ways import export_int8, frame_by_frame, open_engines
 
 from fissura.benchmark import NaiveEngine, interleave
 from fissura.config import PredictSettings
@@ -221,16 +221,12 @@ def differences(engines: dict[str, Engine], frames: list[UInt8Image]) -> dict[st
     for name, engine in engines.items():
         window = frames[: engine.card.frames]
         whole = not engine.streams
-        found = engine.run_clip(np.stack(window)) if whole else _fused(engine, window)
+        found = engine.run_clip(np.stack(window)) if whole else frame_by_frame(engine, window)
         raws[name] = found["boxes_raw"]
     first = next(iter(raws.values()))
     return {
         name: float(np.abs(raw - first).max() / np.abs(first).max()) for name, raw in raws.items()
     }
-
-
-def _fused(engine: Engine, window: list[UInt8Image]) -> dict[str, Any]:
-    return engine.fuse([engine.run_frame(frame) for frame in window])
 
 
 def one_step(

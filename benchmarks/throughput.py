@@ -30,6 +30,7 @@ from fissura.overlap import Stages
 from fissura.pipeline import Predictor, formats_for, load
 from fissura.report import open_writers
 from fissura.synth import Texture, render_wall
+from fissura.windows import enlarged_by
 
 TEXTURES: tuple[Texture, ...] = ("concrete", "asphalt", "rubber")
 DISTINCT = 12
@@ -54,8 +55,7 @@ def write_walls(folder: Path, count: int, size_wh: tuple[int, int]) -> list[Path
 def enlarged(path: Path, predictor: Predictor) -> np.ndarray:
     """The picture as the network sees it."""
     image, factor = read_image(path).image, predictor.settings.input_scale or 1
-    h, w = (int(factor * side + 0.5) for side in image.shape[:2])
-    return cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+    return enlarged_by(image, factor)
 
 
 def work_through(

@@ -70,7 +70,7 @@ def open_ways(path: Path, workload: Workload, folder: Path) -> dict[str, Way]:
         ways[name] = Way(partial(engine.run, picture), prepare(engine, workload), exact)
         if engine.streams:
             step = prepare(engine, replace(workload, stream=True))
-            answer = partial(_frame_by_frame, engine, picture)
+            answer = partial(frame_by_frame, engine, picture)
             ways[f"{name}, streaming"] = Way(answer, step, exact)
     return ways
 
@@ -111,5 +111,6 @@ def export_int8(path: Path, folder: Path, pictures: Sequence[UInt8Image]) -> Pat
     return out
 
 
-def _frame_by_frame(engine: Engine, clip: UInt8Image) -> Answer:
+def frame_by_frame(engine: Engine, clip: Sequence[UInt8Image]) -> Answer:
+    """The outputs for a clip, every frame by itself first."""
     return engine.fuse([engine.run_frame(frame) for frame in clip])
