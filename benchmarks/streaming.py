@@ -188,7 +188,7 @@ def open_all(path: Path, int8: Path, threads: int) -> dict[str, Engine]:
 
 def windows(scene: BeltScene, frames: int) -> list[UInt8Image]:
     """The last windows of a belt, which int8 takes its ranges from."""
-    ends = range(len(scene), max(frames, len(scene) - CALIBRATED), -1)
+    ends = range(len(scene), max(frames - 1, len(scene) - CALIBRATED), -1)
     return [
         np.stack([scene.frame(number).image for number in range(end - frames, end)]) for end in ends
     ]

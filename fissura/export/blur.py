@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from fissura.graphs import OnnxRuntimeGraph
-
-Feeds = Mapping[str, NDArray[np.float32]]
+from fissura.graphs import Arrays, OnnxRuntimeGraph
 
 STEPS = 255
 KINDS = ("least", "largest", "mean", "square")
 
 
-def blur(proto: Any, names: Sequence[str], feeds: Iterable[Feeds]) -> dict[str, float]:
+def blur(proto: Any, names: Sequence[str], feeds: Iterable[Arrays]) -> dict[str, float]:
     """By name of a value: rounding error of even steps over its range, as a share of its spread.
 
     About 0.01 for normal noise; more where few values lie far from all others.

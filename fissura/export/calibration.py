@@ -59,7 +59,7 @@ def _spread(total: int, most: int) -> list[int]:
 def _ends(files: Sequence[str | Path], frames: int) -> list[int]:
     """Places of the files that may be a window's newest frame: where enough of their sequence
     comes before, or all where that is nowhere so."""
-    sequences = [object() if is_video(file) else sequence_of(str(file)) for file in files]
+    sequences = [sequence_of(str(file)) for file in files]
     full = [
         place
         for place, file in enumerate(files)

@@ -26,8 +26,9 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from fissura.export.blur import Feeds, blur
+from fissura.export.blur import blur
 from fissura.export.graph import silence
+from fissura.graphs import Arrays
 
 CONVOLUTION = "Conv"
 MOST_BLUR = 0.05
@@ -37,7 +38,7 @@ OPTIONS = {"ActivationSymmetric": False, "WeightSymmetric": True}
 
 
 class _Feeds(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, feeds: Iterable[Feeds]) -> None:
+    def __init__(self, feeds: Iterable[Arrays]) -> None:
         self._feeds = iter(feeds)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
@@ -45,7 +46,7 @@ class _Feeds(CalibrationDataReader):  # type: ignore[misc]
         return None if found is None else dict(found)
 
 
-def to_int8(proto: Any, feeds: Callable[[], Iterable[Feeds]], answers: bool = True) -> Any:
+def to_int8(proto: Any, feeds: Callable[[], Iterable[Arrays]], answers: bool = True) -> Any:
     """An ONNX model of float32 as one whose convolutions multiply 8-bit numbers.
 
     Those that give the network's answers stay as they are, where the model's outputs are `answers`.
@@ -73,7 +74,7 @@ def to_int8(proto: Any, feeds: Callable[[], Iterable[Feeds]], answers: bool = Tr
     return found
 
 
-def blurred_convolutions(proto: Any, feeds: Iterable[Feeds]) -> list[str]:
+def blurred_convolutions(proto: Any, feeds: Iterable[Arrays]) -> list[str]:
     """Those that 256 steps between the least and the largest value do not serve."""
     places = {
         node.name: (node.input[0], node.output[0])
