@@ -18,7 +18,7 @@ shares = st.floats(0.02, 0.98)
 
 
 def _answer(contrast: float, misfit: float, width: float, variance: float = 0.01) -> Answer:
-    state = State(np.array([0.0, contrast]), np.zeros((1, 5)))
+    state = State(np.array([0.0, contrast]), np.zeros((1, 5)), np.zeros(1))
     return Answer(state, misfit, width, variance, log_sigma_spread=0.1)
 
 

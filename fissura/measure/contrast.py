@@ -111,7 +111,7 @@ def _recast(state: State, contrast: float) -> State:
     """A first guess at another contrast: width times contrast stays what it is."""
     own = state.own.copy()
     own[:, W] *= state.contrast / contrast
-    return State(np.array([state.shared[0], contrast]), own)
+    return replace(state, shared=np.array([state.shared[0], contrast]), own=own)
 
 
 def weigh(answers: list[Answer]) -> Posterior:

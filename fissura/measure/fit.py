@@ -10,6 +10,8 @@ wider pale one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,10 @@ HELD = 1e-6
 """Prior standard deviation of a shared parameter that is known."""
 
 B, G, X, W, E = range(5)
+LOG_S, C = 5, 6
+"""Columns of the derivatives: the own parameters, then the shared ones."""
+
+LEAST_LOG_S, MOST_LOG_S = float(np.log(0.35)), float(np.log(8.0))
 OWN_SPREAD = (1.0, 0.02, 1.0, 10.0, 0.02)
 """Prior standard deviations of b (about 1), g and x (about 0), w (in its own size: all but free,
 yet bounded where a box reaches beyond its profile) and e (about 0)."""
@@ -31,12 +37,22 @@ INDEPENDENT = 0.2
 ITERATIONS = 20
 
 
+class Parts(NamedTuple):
+    """Ground b + g t, box B, and the distances to its edges in units of sigma, each K×T."""
+
+    ground: Array
+    box: Array
+    rise: Array
+    fall: Array
+
+
 @dataclass(frozen=True)
 class State:
-    """Shared parameters ln(s), c and the own ones K×5: b, g, x, w, e."""
+    """Shared parameters ln(s), c and the own ones K×5 (b, g, x, w, e), seen at T places."""
 
     shared: Array
     own: Array
+    places: Array
 
     @property
     def sigma(self) -> float:
@@ -54,12 +70,33 @@ class State:
         height = 2 * ndtr(self.own[:, W] / 2 / self.sigma) - 1
         return np.asarray((self.shared[1] + self.own[:, E]) * height)
 
+    @property
+    def contrasts(self) -> Array:
+        """Contrast of each profile, K×1."""
+        return np.asarray((self.shared[1] + self.own[:, E])[:, None])
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What the profiles are made of; fits ask for it several times."""
+        own, sigma = self.own, self.sigma
+        near = self.places - own[:, X, None]
+        half = own[:, W, None] / 2
+        rise, fall = (near + half) / sigma, (near - half) / sigma
+        ground = own[:, B, None] + own[:, G, None] * self.places
+        return Parts(ground, ndtr(rise) - ndtr(fall), rise, fall)
+
+    @cached_property
+    def profiles(self) -> Array:
+        """The profiles K×T that the state stands for."""
+        return np.asarray(self.parts.ground * (1 - self.contrasts * self.parts.box))
+
 
 @dataclass(frozen=True)
 class Problem:
     """Profiles K×T at T places, their noise K, and what is believed beforehand.
 
-    Beliefs are centre and standard deviation: of the shared parameters 2, of the own ones K×5.
+    T is odd. Beliefs are centre and standard deviation: of the shared parameters 2, of the own
+    ones K×5.
     """
 
     profiles: Array
@@ -70,10 +107,12 @@ class Problem:
 
     def weight(self, state: State) -> Array:
         """Huber weights over the noise variance, thinned because neighbouring samples agree."""
-        residual = np.abs(self.profiles - model(state, self.places))
-        noise = np.maximum(self.noise, 1.4826 * np.median(residual, axis=1))[:, None]
+        residual = np.abs(self.profiles - state.profiles)
+        middle = residual.shape[1] // 2
+        median = np.partition(residual, middle, axis=1)[:, middle]
+        noise = np.maximum(self.noise, 1.4826 * median)[:, None]
         robust = np.minimum(1.0, 2.5 * noise / np.maximum(residual, 1e-12))
-        return np.asarray(robust * INDEPENDENT / noise**2)
+        return np.asarray(robust * (INDEPENDENT / noise**2))
 
     def pulls(self, state: State) -> tuple[Array, Array]:
         """By how many standard deviations shared and own parameters are off their beliefs."""
@@ -82,8 +121,11 @@ class Problem:
 
     def cost(self, state: State, weight: Array) -> float:
         """Weighted squares of the residuals and of the pulls."""
-        residual = self.profiles - model(state, self.places)
-        return float((weight * residual**2).sum() + sum((p**2).sum() for p in self.pulls(state)))
+        residual = self.profiles - state.profiles
+        shared, own = self.pulls(state)
+        return float(
+            np.vdot(weight * residual, residual) + np.vdot(shared, shared) + np.vdot(own, own)
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +156,7 @@ def solve_from(problem: Problem, starts: list[State]) -> State:
 
 def misfit(problem: Problem, state: State) -> float:
     """Huber's loss at the stated noise, and the pulls."""
-    off = np.abs(problem.profiles - model(state, problem.places)) / problem.noise[:, None]
+    off = np.abs(problem.profiles - state.profiles) / problem.noise[:, None]
     loss = np.where(off <= 2.5, off**2, 5.0 * off - 6.25)
     return INDEPENDENT * float(loss.sum()) + sum(
         float((pull**2).sum()) for pull in problem.pulls(state)
@@ -125,9 +167,9 @@ def solve(problem: Problem, start: State) -> State:
     """Damped, robust least squares from `start`."""
     state, damping = start, 1e-3
     weight = problem.weight(state)
+    normal, before = normal_equations(problem, state, weight), problem.cost(state, weight)
     for _ in range(ITERATIONS):
-        before = problem.cost(state, weight)
-        trial = _moved(state, *_step(normal_equations(problem, state, weight), damping))
+        trial = _moved(state, *_step(normal, damping))
         after = problem.cost(trial, weight)
         if after > before:
             damping *= 10
@@ -136,50 +178,32 @@ def solve(problem: Problem, start: State) -> State:
         if before - after < 1e-3:
             break
         weight = problem.weight(state)
+        normal, before = normal_equations(problem, state, weight), problem.cost(state, weight)
     return state
 
 
-def model(state: State, places: Array) -> Array:
-    """The profiles K×T that a state stands for."""
-    ground, box, _, _ = _parts(state, places)
-    return np.asarray(ground * (1 - _contrasts(state) * box))
-
-
-def _contrasts(state: State) -> Array:
-    return np.asarray((state.shared[1] + state.own[:, E])[:, None])
-
-
-def _parts(state: State, places: Array) -> tuple[Array, Array, Array, Array]:
-    """Ground b + g t, box B, and the distances to its edges in units of sigma, each K×T."""
-    own, sigma = state.own, state.sigma
-    near = places[None, :] - own[:, X, None]
-    rise = (near + own[:, W, None] / 2) / sigma
-    fall = (near - own[:, W, None] / 2) / sigma
-    return own[:, B, None] + own[:, G, None] * places, ndtr(rise) - ndtr(fall), rise, fall
-
-
-def _gradient(state: State, places: Array) -> Array:
-    """Derivatives of the model, K×T×7: by b, g, x, w, e, then by ln(s) and c."""
-    ground, box, rise, fall = _parts(state, places)
-    sigma, contrast = state.sigma, _contrasts(state)
-    up, down = (np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) for z in (rise, fall))
-    light = 1 - contrast * box
-    dark = -ground * contrast
-    by_x = -dark * (up - down) / sigma
-    by_w = dark * (up + down) / (2 * sigma)
-    by_sigma = -dark * (rise * up - fall * down)
-    by_contrast = -ground * box
-    columns = [light, light * places, by_x, by_w, by_contrast, by_sigma, by_contrast]
-    return np.stack(columns, axis=-1)
+def _gradient(state: State) -> Array:
+    """Derivatives of the model, K×7×T: by b, g, x, w, e, then by ln(s) and c."""
+    ground, box, rise, fall = state.parts
+    up, down = (np.exp(-0.5 * z * z) * (1 / np.sqrt(2 * np.pi)) for z in (rise, fall))
+    dark = -ground * state.contrasts
+    steep = dark / state.sigma
+    found = np.empty((len(ground), 7, len(state.places)))
+    found[:, B] = 1 - state.contrasts * box
+    found[:, G] = found[:, B] * state.places
+    found[:, X] = steep * (down - up)
+    found[:, W] = steep * (up + down) / 2
+    found[:, E] = found[:, C] = -ground * box
+    found[:, LOG_S] = dark * (fall * down - rise * up)
+    return found
 
 
 def normal_equations(problem: Problem, state: State, weight: Array) -> Normal:
     """Gauss-Newton normal equations with the beliefs as further observations."""
-    gradient = _gradient(state, problem.places)
-    weighted = gradient * weight[..., None]
-    squares = weighted.transpose(0, 2, 1) @ gradient
-    residual = problem.profiles - model(state, problem.places)
-    right = (weighted * residual[..., None]).sum(axis=1)
+    gradient = _gradient(state)
+    weighted = gradient * weight[:, None, :]
+    squares = weighted @ gradient.transpose(0, 2, 1)
+    right = (weighted @ (problem.profiles - state.profiles)[..., None])[..., 0]
     shared_pull, own_pull = problem.pulls(state)
     own = squares[:, :5, :5].copy()
     own[:, range(5), range(5)] += 1 / problem.own[1] ** 2
@@ -205,12 +229,11 @@ def _step(normal: Normal, damping: float) -> tuple[Array, Array]:
 
 
 def _moved(state: State, shared: Array, own: Array) -> State:
-    moved = state.shared + np.clip(shared, -0.4, 0.4)
-    moved[0] = np.clip(moved[0], np.log(0.35), np.log(8.0))
-    moved[1] = np.clip(moved[1], 0.05, 1.0)
+    log_s, contrast = state.shared + np.clip(shared, -0.4, 0.4)
+    within = np.array([min(max(log_s, LEAST_LOG_S), MOST_LOG_S), min(max(contrast, 0.05), 1.0)])
     changed = state.own + np.clip(own, -2.0, 2.0)
     changed[:, W] = np.maximum(changed[:, W], 0.05)
-    return State(moved, changed)
+    return State(within, changed, state.places)
 
 
 @dataclass(frozen=True)
@@ -239,8 +262,8 @@ def influence_on_mean(problem: Problem, state: State, share: Array) -> Influence
     schur = normal.shared - np.einsum("kij,kil->jl", normal.cross, follow)
     shared = -np.linalg.solve(schur, np.einsum("kij,ki->j", normal.cross, own))
     own = own - follow @ shared
-    gradient = _gradient(state, problem.places)
-    answer = np.einsum("kti,ki->kt", gradient[..., :5], own) + gradient[..., 5:] @ shared
+    gradient = _gradient(state)
+    answer = np.einsum("kit,ki->kt", gradient[:, :5], own) + shared @ gradient[:, 5:]
     beliefs = float(((own / problem.own[1]) ** 2).sum() + ((shared / problem.shared[1]) ** 2).sum())
     by_noise = float((weight * answer**2).sum())
     log_sigma_spread = float(np.sqrt(np.linalg.inv(schur)[0, 0]))

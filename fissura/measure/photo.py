@@ -6,7 +6,7 @@ place, averaged over short stretches, and fitted together (`fit.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ from fissura.measure.fit import (
     beliefs_about_own,
     influence_on_mean,
     misfit,
-    model,
     normal_equations,
     solve,
     solve_from,
@@ -245,7 +244,7 @@ def _mean_profiles(
 
 
 def _residual(found: Stretches, group: NDArray[np.intp], state: State) -> Profiles:
-    return np.asarray(found.profiles - model(state, found.places)[group])
+    return np.asarray(found.profiles - state.profiles[group])
 
 
 def _answer(found: Stretches, group: NDArray[np.intp], problem: Problem, state: State) -> Answer:
@@ -273,7 +272,7 @@ def _starts(problem: Problem, area: NDArray[np.float64]) -> list[State]:
     for contrast in (believed[1], darkest):
         own = problem.own[0].copy()
         own[:, W] = np.maximum(0.5, area / contrast)
-        starts.append(State(np.array([believed[0], contrast]), own))
+        starts.append(State(np.array([believed[0], contrast]), own, problem.places))
     return starts
 
 
@@ -338,11 +337,11 @@ def _local(
     own = state.own[group]
     spread = np.broadcast_to([0.3, 0.02, 0.5, 0.0, 0.03], own.shape).copy()
     spread[:, W] = 0.5 + 0.4 * own[:, W]
-    residual = found.profiles - model(state, found.places)[group]
+    residual = found.profiles - state.profiles[group]
     noise = np.sqrt((residual**2).mean(axis=1))
     shared = (state.shared, np.full(2, HELD))
     problem = Problem(found.profiles, found.places, np.maximum(noise, 1e-3), shared, (own, spread))
-    local = solve(problem, State(state.shared, own))
+    local = solve(problem, replace(state, own=own))
     normal = normal_equations(problem, local, problem.weight(local))
     return local.own[:, W], np.sqrt(np.linalg.inv(normal.own)[:, W, W])
 
