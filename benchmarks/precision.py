@@ -1,13 +1,13 @@
 """What another engine, bf16, fp16 or int8 changes in a model's maps: scores on pictures with masks.
 
     python benchmarks/precision.py ../shared/data/cfd:held_back ../shared/data/deepcrack537:test
-        --calibrate ../shared/data/cfd/images [--model cssr] [--pictures N] [--operator bicubic]
+        --calibrate DIR [--model cssr] [--pictures N] [--operator bicubic]
         [--threads N]
 
 Prints Markdown tables: IoU at 0.5, IoU-max and AIU by protocol `cssr` with ONNX Runtime in float32,
 then by how much every other way to run the model differs, in pairs on the same resamples of the
 photographs. A model that enlarges is given the pictures reduced as much. int8 takes its ranges from
-the pictures behind `--calibrate`, as they are.
+the pictures behind `--calibrate`, as they are; they should be others than those scored.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ GAIN, QUIET = 1.6, 0.4
 
 EARLY = 100
 
-CALIBRATED = 12
-"""Windows of a belt that int8 takes its ranges from."""
+CALIBRATED, FEWEST = 12, 16
+"""Windows of a belt that int8 takes its ranges from, and so many frames hold them."""
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -289,6 +289,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     options = parser.parse_args()
+    if options.frames < FEWEST:
+        parser.error(f"--frames: {FEWEST} or more, which int8 takes its ranges from")
     height, width = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

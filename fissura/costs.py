@@ -19,6 +19,7 @@ from fissura.pipeline import Predictor, formats_for
 from fissura.report import open_writers
 from fissura.synth import render_wall
 from fissura.weights import ModelCard
+from fissura.weights.files import IR_SUFFIX
 from fissura.weights.parts import find_parts
 
 BYTES_PER_PARAMETER = 4
@@ -50,9 +51,10 @@ class Cost:
 def cost_of(card: ModelCard, size_hw: tuple[int, int], streams: bool = False) -> Cost:
     """The cost of a model at this size of its input."""
     files: Sequence[Path] = [card.path] if card.path else []
-    if streams and card.path and card.path.suffix.lower() == ".onnx":
+    if streams and card.path and card.path.suffix.lower() in (".onnx", IR_SUFFIX):
         files = find_parts(card.path, card) or files
-    size = sum(path.stat().st_size for path in files)
+    weights = [path.with_suffix(".bin") for path in files if path.suffix.lower() == IR_SUFFIX]
+    size = sum(path.stat().st_size for path in (*files, *weights))
     try:
         from fissura.models import MODELS
         from fissura.models.cost import count

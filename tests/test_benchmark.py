@@ -56,6 +56,17 @@ def test_cost_is_counted_and_weighed():
     assert str(unknown) == f"file {small.file_bytes / 1e6:.3g} MB"
 
 
+def test_bytes_of_openvino_are_those_of_graph_and_weights(tmp_path):
+    from fissura.weights import read_card
+
+    card = read_card(model_folder() / "cgnet.onnx")
+    path = tmp_path / "cgnet.xml"
+    path.write_bytes(bytes(10))
+    path.with_suffix(".bin").write_bytes(bytes(1000))
+    found = cost_of(dataclasses.replace(card, path=path), (64, 64))
+    assert found.file_bytes == 1010
+
+
 def test_multiply_adds_are_those_of_the_formula(monkeypatch):
     torch = pytest.importorskip("torch")
     from fissura.models import MODELS

@@ -95,6 +95,20 @@ def test_disagreement_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_that_does_not_run_is_one_sentence(tmp_path, monkeypatch):
+    from fissura.export import onnx as exporter
+    from fissura.graphs import GraphError
+
+    def fails(*_):
+        raise GraphError("bad allocation")
+
+    monkeypatch.setattr(exporter, "compare", fails)
+    model = model_folder() / "cgnet.safetensors"
+    with pytest.raises(InputError, match=r"not written, its graph .*bad allocation.*memory"):
+        export_model(model, tmp_path / "out.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_that_cannot_be_exported_is_one_sentence(tmp_path, capfd):
     import torch
 

@@ -329,6 +329,10 @@ def test_values_far_from_all_others_blur_the_rest() -> None:
     assert found == pytest.approx(step / 12**0.5 / values.std(), rel=1e-3)
     values[0, 0, 0] = 500
     assert blur(given_model, ["y"], [{"x": one} for one in values])["y"] > 5 * found
+    far = np.random.default_rng(0).normal(30000, 1, (1, 1000)).astype(np.float32)
+    step = far.max() / 255
+    found = blur(given_model, ["y"], [{"x": far}])["y"]
+    assert found == pytest.approx(step / 12**0.5 / far.std(), rel=1e-2)
     still = [{"x": np.ones((1, 1000), np.float32)}]
     assert blur(given_model, ["y"], still)["y"] == 0
 
@@ -339,6 +343,8 @@ def test_convolutions_of_far_values_stay_as_they_are() -> None:
     x = np.random.default_rng(1).normal(size=(1, 3, 16, 16)).astype(np.float32)
     assert blurred_convolutions(tiny_graph(), [{"x": x}]) == []
     x[0, 0, 0, 0] = 1e4
+    assert "first" in blurred_convolutions(tiny_graph(), [{"x": x}])
+    x[0, 0, 0, 0] = np.nan
     assert "first" in blurred_convolutions(tiny_graph(), [{"x": x}])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fissura.measure import cracks as cracks_module
@@ -170,6 +170,7 @@ def test_the_wider_end_is_where_the_widest_place_lies():
     width=st.floats(2.5, 12),
     shift=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
 )
+@example(angle=44.0, width=9.9375, shift=(0.0, 0.0))
 @settings(max_examples=25, deadline=None)
 def test_turning_and_mirroring_the_picture_changes_nothing(angle, width, shift):
     mask = _bar(angle, width, length=90, size=140, shift=shift)

@@ -286,6 +286,7 @@ def test_parts_that_do_not_belong_are_named(pair: Path) -> None:
         (frame, {"weights_sha256": '"0"'}, "holds other weights than"),
         (frame, {"size_hw": "[128, 64]"}, "is for frames of 128×64, .* for 64×96"),
         (fusion, {"threshold": "0.9"}, "its notes differ from those of"),
+        (fusion, {"together": "of another export"}, "its notes differ from those of"),
         (fusion, {"part": "frame"}, "does not hold the fusion graph of"),
         (fusion, {"size_hw": "[1]"}, "its note 'size_hw.* is not valid"),
     ]:

@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 from fissura.export.calibration import seen_by
 from fissura.export.check import Agreement
+from fissura.graphs import GraphError
 from fissura.types import InputError, UInt8Image
 from fissura.weights import Precision, companion, resolve
 from fissura.weights.files import IR_SUFFIX
@@ -43,7 +44,13 @@ def export_model(
         ) from None
     module, card = load_module(source)
     seen = seen_by(card, calibrate) if calibrate else ()
-    return export_onnx(module, card, out, pictures, cast("Precision", precision), seen)
+    try:
+        return export_onnx(module, card, out, pictures, cast("Precision", precision), seen)
+    except GraphError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{out}: not written, its graph does not run here ({reason}); see if memory is full"
+        ) from None
 
 
 def files_of(out: Path) -> list[Path]:
@@ -58,7 +65,7 @@ def _check_choices(out: Path, fmt: str | None, precision: str, calibrates: bool)
     if fmt is not None and fmt not in FORMATS:
         raise InputError(f"format: {fmt!r} is unknown; choose from {', '.join(FORMATS)}")
     suffixes = tuple(FORMATS.values()) if fmt is None else (FORMATS[fmt],)
-    if out.suffix.lower() not in suffixes:
+    if out.suffix not in suffixes:
         raise InputError(
             f"{out}: give the exported file a name that ends in {' or '.join(suffixes)}"
         )

@@ -136,10 +136,8 @@ def random_clips(frames: int, sizes_hw: Sequence[tuple[int, int]]) -> list[UInt8
     return [rng.integers(0, 256, (*times, *size, 3), np.uint8) for size in sizes_hw]
 
 
-def rendered(card: ModelCard, flips: bool) -> list[UInt8Image]:
-    """A picture as the network is made for, or a clip; none where `flips` decide (see above)."""
-    if flips:
-        return []
+def rendered(card: ModelCard) -> list[UInt8Image]:
+    """A picture as the network is made for, or a clip."""
     if not card.classes:
         return [render_crack(CrackSpec(size_hw=CRACK_HW), seed=0).image]
     height, width = card.network_hw

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from onnx.helper import set_model_props
+
 from fissura.graphs import Graph, OnnxRuntimeGraph, OpenVinoGraph, read_by_openvino
 from fissura.types import InputError
 from fissura.weights.files import BIN_NOTE, IR_SUFFIX, hash_of, read_metadata
+from fissura.weights.parts import TOGETHER_NOTE
 
 Notes = Mapping[str, str]
 
@@ -27,16 +31,17 @@ def open_proto(proto: Any, path: Path) -> Graph:
 
 
 def write_all(protos: Mapping[Path, tuple[Any, Notes]]) -> None:
-    """Writes the models with their notes, all or none: first beside their places, then there.
+    """Writes the models with their notes, all in full beside their places before any goes there.
 
-    The first, which the others belong to, comes last.
+    The first, which the others belong to, comes last. Each is told which others it was made with.
     """
     first = next(iter(protos))
     first.parent.mkdir(parents=True, exist_ok=True)
+    together = {TOGETHER_NOTE: _hash_of_all(protos)}
     with tempfile.TemporaryDirectory(prefix=".export-", dir=first.parent) as name:
         folder = Path(name)
         for path, (proto, notes) in protos.items():
-            _write(proto, notes, folder / path.name)
+            _write(proto, {**notes, **together}, folder / path.name)
         for path in reversed(list(protos)):
             made = folder / path.name
             if is_ir(path):
@@ -45,12 +50,19 @@ def write_all(protos: Mapping[Path, tuple[Any, Notes]]) -> None:
             made.replace(path)
 
 
+def _hash_of_all(protos: Mapping[Path, tuple[Any, Notes]]) -> str:
+    found = hashlib.sha256()
+    for proto, _ in protos.values():
+        found.update(proto.SerializeToString(deterministic=True))
+    return found.hexdigest()
+
+
 def _write(proto: Any, notes: Notes, path: Path) -> None:
     if is_ir(path):
         _write_ir(proto, notes, path)
         return
-    for key, value in notes.items():
-        proto.metadata_props.add(key=key, value=value)
+    own = {entry.key: entry.value for entry in proto.metadata_props}
+    set_model_props(proto, own | dict(notes))
     path.write_bytes(proto.SerializeToString())
 
 
@@ -67,7 +79,9 @@ def _write_ir(proto: Any, notes: Notes, path: Path) -> None:
         openvino.save_model(model, path, compress_to_fp16=False)
     except RuntimeError as error:  # as of a full disk
         reason = " ".join(str(error).split())[-160:]
-        raise InputError(f"{path.name}: OpenVINO cannot write it ({reason}); make room") from None
+        raise InputError(
+            f"{path.name}: OpenVINO cannot write it ({reason}); see if the disk is full"
+        ) from None
     if not notes.items() <= read_metadata(path).items():
         raise InputError(
             f"{path.name}: this OpenVINO ({openvino.__version__}) keeps no notes; update it"

@@ -1,11 +1,11 @@
 """Convolutions that multiply 8-bit numbers: a quarter of their weights, and less time for them.
 
 Weights are rounded by output channel, symmetric; what goes into a convolution by one scale and one
-zero point, between the least and the largest value that it had on the calibration pictures, and so
-is what comes out: where only inputs are rounded OpenVINO errs more than ONNX Runtime does. Where
-few values lie far from all others the steps between would be too coarse, and the convolution stays
-as it was, as all other layers do. Written as pairs of QuantizeLinear and DequantizeLinear, which
-ONNX Runtime and OpenVINO turn into integer arithmetic.
+zero point, from the least to the largest of 0 and the values that it had on the calibration
+pictures, and so is what comes out: where only inputs are rounded OpenVINO errs more than ONNX
+Runtime does. Where few values lie far from all others the steps between would be too coarse, and
+the convolution stays as it was, as all other layers do. Written as pairs of QuantizeLinear and
+DequantizeLinear, which ONNX Runtime and OpenVINO turn into integer arithmetic.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from onnxruntime.quantization import (
 
 from fissura.export.blur import blur
 from fissura.export.graph import silence
-from fissura.graphs import Arrays
+from fissura.graphs import Arrays, GraphError
+from fissura.types import InputError
 
 CONVOLUTION = "Conv"
 MOST_BLUR = 0.05
@@ -55,10 +56,19 @@ def to_int8(proto: Any, feeds: Callable[[], Iterable[Arrays]], answers: bool = T
     with tempfile.TemporaryDirectory() as folder, silence():
         given, path = Path(folder) / "given.onnx", Path(folder) / "int8.onnx"
         given.write_bytes(proto.SerializeToString())  # a model in memory would be changed
+        _quantize(given, path, _Feeds(feeds()), kept)
+        found = onnx.load(path)
+    del found.metadata_props[:]
+    found.metadata_props.extend(proto.metadata_props)
+    return found
+
+
+def _quantize(given: Path, path: Path, feeds: _Feeds, kept: list[str]) -> None:
+    try:
         quantize_static(
             given,
             path,
-            _Feeds(feeds()),
+            feeds,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[CONVOLUTION],
             per_channel=True,
@@ -68,10 +78,14 @@ def to_int8(proto: Any, feeds: Callable[[], Iterable[Arrays]], answers: bool = T
             nodes_to_exclude=kept,
             extra_options=OPTIONS,
         )
-        found = onnx.load(path)
-    del found.metadata_props[:]
-    found.metadata_props.extend(proto.metadata_props)
-    return found
+    except (GraphError, InputError):
+        raise
+    except Exception as error:  # ONNX Runtime names no kinds; memory that runs out is among them
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"precision int8: ONNX Runtime cannot round this network ({reason}); give fewer or"
+            " smaller pictures to calibrate, or choose fp16"
+        ) from None
 
 
 def blurred_convolutions(proto: Any, feeds: Iterable[Arrays]) -> list[str]:
@@ -82,7 +96,10 @@ def blurred_convolutions(proto: Any, feeds: Iterable[Arrays]) -> list[str]:
         if node.op_type == CONVOLUTION
     }
     found = blur(proto, sorted({name for pair in places.values() for name in pair}), feeds)
-    return [name for name, pair in places.items() if max(found[each] for each in pair) > MOST_BLUR]
+    # What is not a number is no reason to round.
+    return [
+        name for name, pair in places.items() if not all(found[each] <= MOST_BLUR for each in pair)
+    ]
 
 
 def last_convolutions(proto: Any) -> list[str]:

@@ -91,7 +91,7 @@ def export_onnx(
     _require(out, found)
     if precision != "float32":
         protos = rounded(protos, precision, calibration)
-        seen = [*pictures, *calibration[:MOST_COMPARED], *rendered(card, flips=False)]
+        seen = [*pictures, *calibration[:MOST_COMPARED], *rendered(card)]
         agreements = _agreements(network, protos, seen)
         found = {
             path: replace(one, approximation=described(precision, protos[out]))
@@ -120,11 +120,11 @@ def _noise(
     """Pictures of several sizes, and a rendered one."""
     if card.classes:
         noise = random_clips(card.frames, DETECTOR_SIZES_HW if free else (card.network_hw,))
-        return [*noise, *rendered(card, flips=False)]
+        return [*noise, *rendered(card)]
     if unpools(network.network):
         out, proto = next(iter(protos.items()))
         return without_flips(torch_run(network), graph_run(open_proto(proto, out)))
-    return [*random_pictures(), *rendered(card, flips=False)]
+    return [*random_pictures(), *rendered(card)]
 
 
 def _agreements(

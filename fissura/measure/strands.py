@@ -31,6 +31,10 @@ STAIRCASE = 0.948
 
 END_STEP_PX = 0.25
 END_REACH_PX = 8.0
+REACHES = (1, 2, 4)
+"""Where no end is near, so many times as far: thinning eats the tip of a diagonal ridge two pixels
+wide, and the skeleton stops early."""
+
 LEVEL_PX = 30
 """Over so many last pixels of a path the height is taken whose half marks the end."""
 
@@ -143,20 +147,25 @@ def extend(strand: Strand, ways: Ways, size_hw: tuple[int, int]) -> Strand:
 def _extend_last(path: Points, half_width: float, ways: Ways, size_hw: tuple[int, int]) -> Points:
     direction = end_direction(path, max(8.0, 3 * half_width))
     back = min(length_of(path) / 2, half_width + 4.0)
-    ahead = np.arange(-back, 2 * half_width + END_REACH_PX, END_STEP_PX)
-    ray = path[-1] + ahead[:, None] * direction
     side = np.array([-direction[1], direction[0]])
-    inside = (ray >= 0).all(axis=1) & (ray <= np.array(size_hw[::-1])).all(axis=1)
     tail = path[-LEVEL_PX:]
 
-    def end_of(follow: Follow) -> float:
+    def end_of(follow: Follow, reach: float) -> float:
+        ahead = np.arange(-back, reach, END_STEP_PX)
+        ray = path[-1] + ahead[:, None] * direction
+        inside = (ray >= 0).all(axis=1) & (ray <= np.array(size_hw[::-1])).all(axis=1)
         level = 0.5 * float(np.median(follow(tail, normals(tail), half_width)))
         height = np.where(inside, follow(ray, side, half_width), -1.0)
         return _falls_below(height, ahead, level)
 
-    end = end_of(ways.map)
+    for times in REACHES:
+        reach = times * (2 * half_width + END_REACH_PX)
+        end = end_of(ways.map, reach)
+        if end < reach - END_STEP_PX:
+            break
     if ways.photo is not None:
-        end = float(np.clip(end_of(ways.photo), end - MAP_END_LATE_PX, end + MAP_END_EARLY_PX))
+        seen = end_of(ways.photo, reach)
+        end = float(np.clip(seen, end - MAP_END_LATE_PX, end + MAP_END_EARLY_PX))
     keep = len(path) - max(0, int(np.ceil(-end)))
     keep = max(min(2, len(path)), keep)
     rest = end + len(path) - keep

@@ -17,6 +17,8 @@ from fissura.weights.files import read_metadata
 
 PARTS = ("frame", "fusion")
 PART_NOTE = f"{PREFIX}part"
+TOGETHER_NOTE = f"{PREFIX}together"
+"""The same in all files of one export, and in those of no other."""
 
 
 class Parts(NamedTuple):
@@ -70,5 +72,6 @@ def _check(part: Path, name: str, path: Path, card: ModelCard) -> None:
         raise InputError(
             f"{part}: is for frames of {own}, {path.name} for {other}; export it again"
         )
-    if replace(found, path=None) != replace(card, path=None):
+    together = notes.get(TOGETHER_NOTE) == read_metadata(path).get(TOGETHER_NOTE)
+    if not together or replace(found, path=None) != replace(card, path=None):
         raise InputError(f"{part}: its notes differ from those of {path.name}; export it again")
