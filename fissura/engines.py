@@ -193,10 +193,12 @@ class GraphEngine(BaseEngine):
 
     def run_frame(self, image: UInt8Image) -> Features:
         """H×W×3 of the network's size → what the frame tells by itself, N=1 in every array."""
+        self._require_streams()
         return self._run(self._frame, {self._frame.inputs[0]: to_planes(image)}, image)
 
     def fuse(self, frames: Sequence[Features]) -> Outputs:
         """What `run_frame` gave for T frames, oldest first → outputs for the last."""
+        self._require_streams()
         feeds = {f"{name}{t}": each[name] for t, each in enumerate(frames) for name in each}
         return self._first(self._fusion, feeds)
 
@@ -205,6 +207,13 @@ class GraphEngine(BaseEngine):
         if not self.card.classes:
             with suppress(GraphError):  # what was found is no less true with less memory free
                 self._whole.rest()
+
+    def _require_streams(self) -> None:
+        if not self.streams:
+            raise InputError(
+                f"{self.card.name} on {self.name} does not stream: it has no two graphs for single"
+                " frames; give it whole pictures or clips"
+            )
 
     def _first(self, graph: Graph, feeds: Arrays, image: UInt8Image | None = None) -> Outputs:
         return {name: values[0] for name, values in self._run(graph, feeds, image).items()}

@@ -104,8 +104,12 @@ class OpenVinoGraph:
         threads: int = 0,
         model: bytes | None = None,
     ) -> None:
-        import openvino
-
+        try:
+            import openvino
+        except ImportError as error:  # of an installation that is damaged
+            raise InputError(
+                f"engine openvino: does not load ({error}); install it again"
+            ) from None
         core = openvino.Core()
 
         # Left to itself OpenVINO picks bf16 where it can, so the precision is always stated.

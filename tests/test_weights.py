@@ -171,7 +171,7 @@ def test_reader_knows_every_place_of_a_tensor_in_the_onnx_format():
 
 def test_companion_needs_the_same_weights(tmp_path):
     path = copy_of(tmp_path, ".onnx")
-    with pytest.raises(InputError, match=r"needs copy\.safetensors beside it"):
+    with pytest.raises(InputError, match=r"needs copy\.safetensors beside it; torch"):
         companion(path, ".safetensors")
     other = copy_of(tmp_path, ".safetensors")
     assert companion(path, ".safetensors") == other

@@ -51,14 +51,15 @@ class Agreement:
 
     def __str__(self) -> str:
         height, width = self.size_hw
+        over = f"over {self.pictures} picture{'s' * (self.pictures != 1)}"
         if self.approximation:
             return (
                 f"{self.approximation}: largest difference {self.largest_difference:.1e},"
-                f" 99 % within {self.p99_difference:.1e}, over {self.pictures} pictures (output"
+                f" 99 % within {self.p99_difference:.1e}, {over} (output"
                 f" {self.output!r}, {height}×{width})"
             )
         return (
-            f"largest difference {self.largest_difference:.1e} over {self.pictures} pictures"
+            f"largest difference {self.largest_difference:.1e} {over}"
             f" (output {self.output!r}, {height}×{width}; allowed {TOLERANCE:.0e})"
         )
 

@@ -149,10 +149,21 @@ def resolve(model: str | Path) -> Path:
     known = ", ".join(names) or "none"
     if path.exists():
         raise InputError(f"{path}: is no model file; give an .onnx, .xml or .safetensors file")
+    if path.suffix.lower() in SUFFIXES:
+        raise InputError(f"{path}: there is no such file; check the path")
     raise InputError(
         f"no model {str(model)!r}: give a file or one of the shipped names: {known}; weights"
         " of other networks come by `fissura import-weights` or `fissura train`"
     )
+
+
+def _mend(path: Path, suffix: str) -> str:
+    """What to do where there is no file with this suffix."""
+    if suffix != ".safetensors":
+        return "write it with `fissura export`"
+    if read_card(path).precision != "float32":
+        return "a rounded file runs on onnxruntime or openvino alone"
+    return "torch and `fissura export` begin with the network itself"
 
 
 def companion(path: Path, suffix: str) -> Path:
@@ -161,8 +172,7 @@ def companion(path: Path, suffix: str) -> Path:
         return path
     other = path.with_suffix(suffix)
     if not other.is_file():
-        mend = "; write it with `fissura export`" if suffix == ".onnx" else ""
-        raise InputError(f"{path}: this engine needs {other.name} beside it{mend}")
+        raise InputError(f"{path}: needs {other.name} beside it; {_mend(path, suffix)}")
     own, found = read_card(path), read_card(other)
     if found.weights_sha256 != own.weights_sha256:
         raise InputError(f"{other}: holds other weights than {path.name}; export it again")
