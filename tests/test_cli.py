@@ -205,13 +205,16 @@ def test_ctrl_c_keeps_what_was_done(model: Path, folder: Path, tmp_path: Path) -
     for number in range(300):
         shutil.copy(folder / "wall1.png", folder / f"copy{number}.png")
     out = tmp_path / "out"
+    # Tests that a shell runs in the background may be told to ignore it, and what they start too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = process("predict", folder, "--model", model, "--out", out, "--formats", "json")
+    signal.signal(signal.SIGINT, before)
     assert running.stdout is not None
     while "[2/" not in running.stdout.readline():
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == 130, said
     assert "Traceback" not in said
     assert 2 <= len(json.loads((out / "results.json").read_text())) < 300
 
