@@ -212,12 +212,15 @@ def _record(frame: Frame, engine: Engine, settings: PredictSettings, **found: An
 
 
 class Watch:
-    """Looks at step after step; a detector of several frames remembers those of its sequence."""
+    """Looks at step after step; a detector of several frames remembers those of its sequence.
 
-    def __init__(self, engine: Engine, settings: PredictSettings) -> None:
+    `are_frames` says that pictures are a sequence whatever the network.
+    """
+
+    def __init__(self, engine: Engine, settings: PredictSettings, are_frames: bool = False) -> None:
         self._engine, self._settings = engine, settings
         self._window = Window(engine.card) if engine.card.classes else None
-        self._places = Places(engine.card.frames > 1, settings.fps)
+        self._places = Places(are_frames or engine.card.frames > 1, settings.fps)
         self._sequence: object = None
 
     def see(self, step: Step) -> Seen:

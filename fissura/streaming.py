@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,15 @@ class Stream:
     def __call__(self, frame: Frame | np.ndarray[Any, Any]) -> Prediction:
         """What the newest frame shows: an array H×W×3 RGB, as `Predictor.predict` takes it.
 
-        An array's number is that of its call since the start of the sequence, from 0.
+        Arrays are numbered from 0 since the start of the sequence.
         """
-        given = frame
-        if not isinstance(given, Frame):
-            given = replace(from_array(given), index=self._count)
-        self._count += 1
+        given = frame if isinstance(frame, Frame) else from_array(frame)
         seen = self._watch.see(Step([given], self._watch))
         return conclude(seen, self.engine, self.settings)
 
     def reset(self) -> None:
         """Another sequence begins: what came before is forgotten."""
-        self._watch, self._count = Watch(self.engine, self.settings), 0
+        self._watch = Watch(self.engine, self.settings, are_frames=True)
 
 
 def stream(model: str | Path = "beltcrackdet", **settings: Any) -> Stream:

@@ -63,8 +63,14 @@ def test_a_row_differs_from_the_release_in_its_own_part_alone(name: str) -> None
     assert row == release
 
 
-def trained(name: str, data_root: Path, folder: Path) -> Path:
-    """A step of a row, an eighth wide."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_trains_a_step_and_exports(name: str, data_root: Path, tmp_path: Path) -> None:
+    for module in ("safetensors", "onnx", "onnxscript"):
+        pytest.importorskip(module)
+    from fissura.export import export_model
+    from fissura.weights import read_card
+
     small = [
         f"data.root={data_root}",
         "data.sets={belt: 1.0}",
@@ -76,33 +82,13 @@ def trained(name: str, data_root: Path, folder: Path) -> Path:
         "threads=1",
         "workers=0",
     ]
-    return train(load_settings(preset(name), TrainConfig, small), folder)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("row", TABLE5)
-def test_a_network_of_table_5_trains_a_step_and_exports(
-    row: str, data_root: Path, tmp_path: Path
-) -> None:
-    for module in ("safetensors", "onnx", "onnxscript"):
-        pytest.importorskip(module)
-    from fissura.export import export_model
-    from fissura.weights import read_card
-
-    best = trained(f"beltcrackdet_table5_{row}", data_root, tmp_path)
-    assert export_model(best, tmp_path / "row.onnx").ok
+    best = train(load_settings(preset(name), TrainConfig, small), tmp_path)
+    agreement = export_model(best, tmp_path / "row.onnx")
+    assert agreement.ok
     card = read_card(tmp_path / "row.onnx")
     assert (card.name, card.frames, card.size_hw) == ("beltcrackdet", 5, (64, 64))
     given = {key: _plain(value) for key, value in card.arguments.items()}
-    assert given.items() >= TABLE5[row].items()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("row", TABLE6)
-def test_a_loss_of_table_6_trains_a_step(row: str, data_root: Path, tmp_path: Path) -> None:
-    """Of the network that Table 5 calls whole, which other tests export."""
-    pytest.importorskip("safetensors")
-    assert trained(f"beltcrackdet_table6_{row}", data_root, tmp_path).is_file()
+    assert given.items() >= TABLE5.get(name.removeprefix("beltcrackdet_table5_"), {}).items()
 
 
 def _plain(value: Any) -> Any:

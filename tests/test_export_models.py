@@ -28,7 +28,8 @@ from fissura.weights.parts import parts_of  # noqa: E402
 
 SIZE_HW = (64, 96)
 ROUNDED = {"fp16": 1e-2, "int8": 0.2}
-"""How far half of the values may be off, as a share of the largest."""
+"""How far half of the values may be off, as a share of the largest: rounding may flip maxima of a
+network that un-pools, and with them any number of the others."""
 
 
 def saved(name: str, folder: Path) -> Path:
@@ -81,28 +82,29 @@ def check_other_forms(path: Path, pictures: list[UInt8Image]) -> None:
         names = {part: part.name.replace(path.stem, precision, 1) for part in made}
         write_all({path.with_name(names[part]): (proto, {}) for part, proto in made.items()})
         opened = open_engine(path.with_name(f"{precision}.onnx"), threads=1)
-        check_near(opened.run(pictures[0]), exact, ROUNDED[precision])
+        check_near(opened.run(pictures[0]), exact, ROUNDED[precision], 50)
         assert opened.streams == whole.streams
         if opened.streams:
             frames = [opened.run_frame(frame) for frame in pictures[0]]
-            check_near(opened.fuse(frames), exact, ROUNDED[precision])
+            check_near(opened.fuse(frames), exact, ROUNDED[precision], 50)
     write_all(
         {part.with_suffix(".xml"): (proto, notes_of(proto)) for part, proto in protos.items()}
     )
     opened = open_engine(path.with_suffix(".xml"), threads=1)
     assert opened.streams == whole.streams
-    check_near(opened.run(pictures[0]), exact, 1e-3)
+    check_near(opened.run(pictures[0]), exact, 1e-3, 100)
     if opened.streams:
         frames = [opened.run_frame(frame) for frame in pictures[0]]
-        check_near(opened.fuse(frames), exact, 1e-3)
+        check_near(opened.fuse(frames), exact, 1e-3, 100)
 
 
-def check_near(found: Outputs, exact: Outputs, most: float) -> None:
-    """Half of the values within `most`: rounding may flip a maximum of an un-pooling network."""
+def check_near(found: Outputs, exact: Outputs, most: float, percent: float) -> None:
+    """All values finite, and so many within `most`."""
     assert found.keys() == exact.keys()
     for key, values in found.items():
         assert values.shape == exact[key].shape
-        assert np.median(differences(exact[key], values)) < most
+        assert np.isfinite(values).all()
+        assert np.percentile(differences(exact[key], values), percent) < most
 
 
 def test_there_are_small_arguments_for_every_network() -> None:
